@@ -1,0 +1,37 @@
+"""Manipulate the explanations of neural networks, and see why it works.
+
+The data flows one way: `images` and `models` feed `explainers`, whose attributions become `maps`;
+the `attack` changes images until their map is the target; `metrics` and `figures` judge and show.
+"""
+
+from explman_lite import checks, figures, metrics, results
+from explman_lite.attack import AttackStep, Manipulation, manipulate
+from explman_lite.explainers import Explainer, Explanation, Gradient, GradientTimesInput
+from explman_lite.images import load_photo, photo_names, text_target
+from explman_lite.maps import relevance_map
+from explman_lite.models import Network, class_names, load_model, model_names, prepare
+from explman_lite.smoothing import smoothed
+
+__all__ = [
+    "AttackStep",
+    "Explainer",
+    "Explanation",
+    "Gradient",
+    "GradientTimesInput",
+    "Manipulation",
+    "Network",
+    "checks",
+    "class_names",
+    "figures",
+    "load_model",
+    "load_photo",
+    "manipulate",
+    "metrics",
+    "model_names",
+    "photo_names",
+    "prepare",
+    "relevance_map",
+    "results",
+    "smoothed",
+    "text_target",
+]

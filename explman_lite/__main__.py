@@ -1,0 +1,140 @@
+"""The command line: ``python -m explman_lite manipulate IMAGE TARGET --out DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from explman_lite import attack, figures
+from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
+from explman_lite.images import load_photo, photo_names, text_target
+from explman_lite.maps import relevance_map
+from explman_lite.models import Network, class_names, load_model, model_names
+from explman_lite.results import provenance, write_atomically
+
+METHODS: dict[str, type[Explainer]] = {
+    "gradient": Gradient,
+    "gradient-times-input": GradientTimesInput,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        What follows the program's name; the process's own arguments if not given.
+
+    Returns
+    -------
+    int
+        Exit status: 0 on success, 2 if an argument is wrong.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="explman_lite", description="Manipulate the explanations of a neural network."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "manipulate",
+        help="change a picture invisibly until its explanation is another one",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    photos = ", ".join(photo_names())
+    command.add_argument("image", metavar="IMAGE", help=f"an image file, or one of: {photos}")
+    command.add_argument(
+        "target",
+        metavar="TARGET",
+        help="an image file or photo whose own explanation is the target, or text:SENTENCE",
+    )
+    command.add_argument("--method", choices=sorted(METHODS), default="gradient")
+    command.add_argument("--model", choices=model_names(), default="efficientnet_lite0")
+    command.add_argument("--steps", type=int, default=150)
+    command.add_argument("--lr", type=float, default=4e-3, help="largest step size")
+    command.add_argument("--output-weight", type=float, default=10.0, help="weight of the output")
+    command.add_argument("--epsilon", type=float, help="bound on the change of any pixel")
+    command.add_argument("--size", type=int, default=224, help="height and width in pixels")
+    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
+    command.set_defaults(run=_manipulate)
+    return parser
+
+
+def _manipulate(options: argparse.Namespace) -> None:
+    explainer = METHODS[options.method]()
+    image = load_photo(options.image, options.size).to(options.device)
+    model = load_model(options.model, options.device)
+    target = _target_map(options, model, explainer).to(options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    result = attack.manipulate(
+        model,
+        image,
+        target,
+        explainer,
+        steps=options.steps,
+        lr=options.lr,
+        output_weight=options.output_weight,
+        epsilon=options.epsilon,
+    )
+    _save(result, options)
+
+
+def _target_map(options: argparse.Namespace, model: Network, explainer: Explainer) -> Tensor:
+    if options.target.startswith("text:"):
+        return text_target(options.target.removeprefix("text:"), options.size)
+    picture = load_photo(options.target, options.size).to(options.device)
+    with torch.no_grad():
+        predicted = model(picture).argmax(dim=1)
+    return relevance_map(explainer(model, picture, predicted))
+
+
+def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
+    import numpy as np
+    from PIL import Image
+
+    figures.use_style()
+    result.plot().savefig(options.out / "manipulation.png")
+    pixels = (result.images[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
+    Image.fromarray(pixels).save(options.out / "manipulated.png")
+    row = result.summary().iloc[0].to_dict()
+    names = class_names(options.model)
+    summary = {
+        "image": str(options.image),
+        "target": options.target,
+        "method": options.method,
+        "model": options.model,
+        "class": names[int(result.classes[0])],
+        "steps": len(result.history),
+        "diverged": bool(result.diverged[0]),
+        "result": {name: float(f"{value:.6g}") for name, value in row.items()}
+        | {"class_kept": bool(row["class_kept"])},
+        **provenance(),
+    }
+    write_atomically(options.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    print(
+        f"The map's correlation with the target is {row['pcc_target']:.2f} "
+        f"(with the map before: {row['pcc_original']:.2f}), "
+        f"the picture's SSIM {row['image_ssim']:.3f}, "
+        f"and the class '{summary['class']}' is {'kept' if row['class_kept'] else 'LOST'}.\n"
+        f"Wrote manipulation.png, manipulated.png and summary.json to {options.out}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

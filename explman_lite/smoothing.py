@@ -1,0 +1,73 @@
+"""The same network with its kinks rounded off: ReLU replaced by softplus."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from explman_lite.layers import SmoothReLU
+from explman_lite.models import Network, prepare
+from explman_lite.validation import check_positive
+
+
+def smoothed(model: nn.Module, beta: float | None) -> Network:
+    """Replace every ReLU (and ReLU6) of a network by softplus with sharpness β.
+
+    The weights are shared; ``model`` stays as it was. The smaller β, the smoother the function
+    and the smaller the curvature of its level sets; as β grows it becomes the ReLU network.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From `load_model` or `prepare`; other networks are prepared first.
+    beta : float or None
+        Sharpness, positive; None gives ReLU back.
+
+    Returns
+    -------
+    Network
+        Input and output as those of ``model``.
+
+    Raises
+    ------
+    ValueError
+        If ``beta`` is not positive, or the network holds no ReLU.
+
+    References
+    ----------
+    Dombrowski et al. (2019), "Explanations can be manipulated and geometry is to blame".
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> relu = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU())
+    >>> images = torch.rand(1, 1, 2, 2)
+    >>> bool((el.smoothed(relu.eval(), beta=1.0)(images) > relu(images)).all())
+    True
+    """
+    if beta is not None:
+        check_positive(beta=beta)
+    network = prepare(model)
+    modules = dict(network.named_modules())
+    activations = {
+        name: SmoothReLU(beta, _ceiling(layer))
+        for name, layer in modules.items()
+        if isinstance(layer, (nn.ReLU, nn.ReLU6, SmoothReLU))
+    }
+    if not activations:
+        raise ValueError(
+            "the network holds no ReLU to smooth; to attack it as it is, pass beta=None"
+        )
+    return Network({**modules, **activations}, network.graph).eval()
+
+
+def set_beta(network: nn.Module, beta: float | None) -> None:
+    """Change the sharpness of a network made by `smoothed`, in place."""
+    for layer in network.modules():
+        if isinstance(layer, SmoothReLU):
+            layer.beta = beta
+
+
+def _ceiling(layer: nn.Module) -> float | None:
+    if isinstance(layer, SmoothReLU):
+        return layer.ceiling
+    return 6.0 if isinstance(layer, nn.ReLU6) else None

@@ -1,0 +1,92 @@
+"""Checks of what a reader passes in: each says what was given and what is expected."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def check_images(images: Tensor, name: str = "images") -> None:
+    """Refuse anything but a finite float batch (N, C, H, W) with values in [0, 1]."""
+    _check_float_tensor(images, name)
+    if images.ndim != 4 or images.numel() == 0:
+        raise ValueError(
+            f"{name} must have the shape (N, C, H, W) with N >= 1, got {tuple(images.shape)}"
+        )
+    _check_finite(images, name)
+    low, high = images.detach().min().item(), images.detach().max().item()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name} must lie in [0, 1], got values from {low:.4g} to {high:.4g}; "
+            "do not normalise them, the model's first layer does"
+        )
+
+
+def check_classes(classes: Tensor, batch: int, outputs: int) -> None:
+    """Refuse anything but one class index in [0, outputs) for each of the ``batch`` images."""
+    if not isinstance(classes, Tensor) or classes.is_floating_point() or classes.is_complex():
+        given = classes.dtype if isinstance(classes, Tensor) else type(classes).__name__
+        raise TypeError(f"classes must be a tensor of integers, got {given}")
+    if tuple(classes.shape) != (batch,):
+        raise ValueError(
+            f"classes must have the shape (N,) = ({batch},), got {tuple(classes.shape)}"
+        )
+    if classes.min().item() < 0 or classes.max().item() >= outputs:
+        raise ValueError(
+            f"classes must lie between 0 and {outputs - 1}, got {classes.detach().cpu().tolist()}"
+        )
+
+
+def check_target_maps(target_maps: Tensor, images: Tensor) -> None:
+    """Refuse target maps that are no relevance maps (N or 1, H, W) of ``images``."""
+    _check_float_tensor(target_maps, "target_maps")
+    batch, _, height, width = images.shape
+    if tuple(target_maps.shape) not in {(batch, height, width), (1, height, width)}:
+        raise ValueError(
+            f"target_maps must have the shape ({batch}, {height}, {width}) or "
+            f"(1, {height}, {width}) for these images, got {tuple(target_maps.shape)}"
+        )
+    _check_finite(target_maps, "target_maps")
+    if target_maps.min().item() < 0:
+        raise ValueError(
+            "target_maps must not be negative, "
+            f"got a smallest value of {target_maps.min().item():.4g}"
+        )
+    if (target_maps.sum(dim=(1, 2)) == 0).any():
+        raise ValueError("target_maps must not be zero everywhere: there is nothing to reach")
+
+
+def check_model(model: nn.Module) -> None:
+    """Refuse anything but a module in evaluation mode."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if model.training:
+        raise ValueError("model must be in evaluation mode: call model.eval() first")
+
+
+def check_positive(**values: float) -> None:
+    """Refuse a value that is not a finite number above zero; the keyword is its name."""
+    for name, value in values.items():
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def check_same_shape(first: Tensor, second: Tensor) -> None:
+    """Refuse two batches whose shapes differ."""
+    if first.shape != second.shape or first.ndim < 2:
+        raise ValueError(
+            "expected two batches (N, ...) of the same shape, "
+            f"got {tuple(first.shape)} and {tuple(second.shape)}"
+        )
+
+
+def _check_float_tensor(value: Tensor, name: str) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if not value.is_floating_point():
+        raise TypeError(f"{name} must be floating point, got {value.dtype}")
+
+
+def _check_finite(value: Tensor, name: str) -> None:
+    if not torch.isfinite(value.detach()).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")

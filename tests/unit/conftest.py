@@ -1,0 +1,67 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+import explman_lite as el
+
+
+class Residual(nn.Module):
+    """A residual block with a depthwise convolution, and a ReLU that is no module."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(self.norm(self.depthwise(x)) + x)
+
+
+def small_model(seed: int = 0, channels: int = 3, classes: int = 4) -> nn.Module:
+    """Build a network for 16 × 16 images with every kind of layer that the package treats."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(channels, 6, 3, stride=2, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU6(),
+        Residual(6),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 2, dilation=2),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(8, classes),
+    )
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_mean, -0.5, 0.5)
+            nn.init.uniform_(layer.running_var, 0.5, 2.0)
+            nn.init.uniform_(layer.weight, 0.5, 2.0)
+            nn.init.uniform_(layer.bias, -0.5, 0.5)
+    return model.double().eval()
+
+
+@pytest.fixture
+def raw() -> nn.Module:
+    return small_model()
+
+
+@pytest.fixture
+def network(raw: nn.Module) -> el.Network:
+    return el.prepare(raw)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(3, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def classes() -> Tensor:
+    return torch.tensor([0, 3, 1])
+
+
+@pytest.fixture(scope="session")
+def imagenet() -> el.Network:
+    return el.load_model()

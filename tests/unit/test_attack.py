@@ -1,0 +1,235 @@
+import math
+
+import pytest
+import torch
+
+import explman_lite as el
+from explman_lite.attack import one_cycle
+
+FAST = {"steps": 8, "lr": 0.02, "progress": False}
+
+
+@pytest.fixture
+def targets():
+    generator = torch.Generator().manual_seed(2)
+    return torch.rand(3, 16, 16, dtype=torch.float64, generator=generator)
+
+
+def attack_loss(model, pixels, targets, classes, logits, explainer):
+    explanation = explainer.explain(model, pixels, classes)
+    distance = el.metrics.mse(el.relevance_map(explanation.attribution), targets)
+    return (distance + 2.0 * el.metrics.mse(explanation.logits, logits)).sum()
+
+
+@pytest.mark.parametrize(
+    "explainer", [el.Gradient(), el.GradientTimesInput()], ids=lambda e: e.name
+)
+def test_attack_gradient_equals_finite_differences(explainer, network, images, classes, targets):
+    model = el.smoothed(network, 3.0)
+    logits = network(images)
+    pixels = images.clone().requires_grad_()
+    loss = attack_loss(model, pixels, targets, classes, logits, explainer)
+    (gradient,) = torch.autograd.grad(loss, pixels)
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(5):
+        direction = torch.randn(images.shape, dtype=torch.float64, generator=generator)
+        step = 1e-5
+        ahead, behind = (
+            attack_loss(model, images + s * step * direction, targets, classes, logits, explainer)
+            for s in (1, -1)
+        )
+        expected = ((ahead - behind) / (2 * step)).item()
+        assert (gradient * direction).sum().item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_attack_gradient_equals_forward_over_reverse(raw, images, classes, targets):
+    """An independent way to the second derivative: torch.func on PyTorch's own layers."""
+    smooth = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, groups=1), torch.nn.Softplus(3.0), torch.nn.Flatten(),
+        torch.nn.Linear(4 * 14 * 14, 4),
+    ).double().eval()  # fmt: skip
+    relu = torch.nn.Sequential(smooth[0], torch.nn.ReLU(), *smooth[2:]).eval()
+    ours = el.smoothed(relu, 3.0)
+    pixels = images.clone().requires_grad_()
+    attribution = el.Gradient()(ours, pixels, classes)
+    weights = torch.rand_like(attribution)
+    (found,) = torch.autograd.grad((attribution * weights).sum(), pixels)
+
+    def score(x):
+        return smooth(x).gather(1, classes.unsqueeze(1)).sum()
+
+    _, expected = torch.func.jvp(torch.func.grad(score), (images,), (weights,))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_relu_network_gives_the_attacker_no_signal(network, images, classes, targets):
+    pixels = images.clone().requires_grad_()
+    relevance = el.relevance_map(el.Gradient()(network, pixels, classes))
+    (gradient,) = torch.autograd.grad(el.metrics.mse(relevance, targets).sum(), pixels)
+    assert gradient.abs().max() == 0
+
+
+def test_the_map_moves_to_the_target_and_the_output_stays(network, images, targets):
+    result = el.manipulate(
+        network, images, targets, el.Gradient(), steps=60, lr=0.02, progress=False
+    )
+    before = el.metrics.mse(result.original_maps, result.target_maps)
+    after = el.metrics.mse(result.maps, result.target_maps)
+    assert (after < 0.8 * before).all()
+    assert result.summary().class_kept.all()
+    assert not result.diverged.any()
+
+
+def test_each_sample_gets_the_result_it_gets_alone(network, images, targets):
+    together = el.manipulate(network, images, targets, el.Gradient(), **FAST)
+    for i in range(len(images)):
+        alone = el.manipulate(network, images[i : i + 1], targets[i : i + 1], el.Gradient(), **FAST)
+        torch.testing.assert_close(together.images[i], alone.images[0], rtol=0, atol=1e-7)
+        torch.testing.assert_close(together.maps[i], alone.maps[0], rtol=1e-5, atol=1e-6)
+
+
+def test_result_is_judged_by_the_relu_network(network, images, targets):
+    result = el.manipulate(network, images, targets, el.Gradient(), **FAST)
+    maps = el.relevance_map(el.Gradient()(network, result.images, result.classes))
+    torch.testing.assert_close(result.maps, maps)
+    torch.testing.assert_close(result.logits, network(result.images))
+    assert torch.equal(result.original_images, images)
+    assert torch.equal(result.classes, network(images).argmax(dim=1))
+    torch.testing.assert_close(result.target_maps.mean(dim=(1, 2)), torch.ones(3).double())
+
+
+def test_the_same_call_gives_the_same_result(network, images, targets):
+    first, second = (
+        el.manipulate(network, images, targets, el.Gradient(), **FAST) for _ in range(2)
+    )
+    assert torch.equal(first.images, second.images)
+
+
+def test_pixels_stay_valid_and_within_epsilon(network, images, targets):
+    extremes = images.round()
+    result = el.manipulate(
+        network, extremes, targets, el.Gradient(), epsilon=0.01, steps=8, lr=0.5, progress=False
+    )
+    assert result.images.min() >= 0
+    assert result.images.max() <= 1
+    assert (result.images - extremes).abs().amax(dim=(1, 2, 3)).tolist() == pytest.approx(
+        [0.01] * 3
+    )
+
+
+def test_one_target_serves_all_samples_at_any_scale(network, images, targets):
+    one = el.manipulate(network, images, targets[:1], el.Gradient(), **FAST)
+    three = el.manipulate(network, images, 7 * targets[:1].repeat(3, 1, 1), el.Gradient(), **FAST)
+    torch.testing.assert_close(one.images, three.images)
+
+
+def test_history_records_each_step_and_beta_grows_geometrically(network, images, targets):
+    seen = []
+    result = el.manipulate(
+        network,
+        images,
+        targets,
+        el.Gradient(),
+        beta=(10.0, 1000.0),
+        steps=5,
+        progress=False,
+        callback=lambda record, pixels: seen.append((record, pixels)),
+    )
+    assert [record.step for record in result.history] == [0, 1, 2, 3, 4]
+    betas = [record.beta for record in result.history]
+    assert betas == pytest.approx([10, 10**1.5, 100, 10**2.5, 1000])
+    assert [record for record, _ in seen] == result.history
+    assert torch.equal(seen[0][1], images)
+    assert not torch.equal(seen[1][1], seen[0][1])
+
+
+def test_one_cycle_goes_up_and_down():
+    assert one_cycle(0.0) == pytest.approx(0.04)
+    assert one_cycle(0.3) == pytest.approx(1)
+    assert one_cycle(1.0) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_single_step_works(network, images, targets):
+    assert (
+        len(el.manipulate(network, images, targets, el.Gradient(), steps=1, progress=False).history)
+        == 1
+    )
+
+
+def test_a_diverged_sample_says_so_and_keeps_its_best_step(network, images, targets):
+    class Spoiled(el.Gradient):
+        calls = 0
+
+        def explain(self, model, images, classes):
+            explanation = super().explain(model, images, classes)
+            self.calls += 1
+            factor = torch.ones(3, 1, 1, 1, dtype=images.dtype)
+            factor[1] = math.nan if self.calls == 5 else 1.0
+            return el.Explanation(explanation.attribution * factor, explanation.logits)
+
+    with pytest.warns(RuntimeWarning, match="diverged for 1 of 3 samples"):
+        result = el.manipulate(network, images, targets, Spoiled(), **FAST)
+    assert result.diverged.tolist() == [False, True, False]
+    assert result.images.isfinite().all()
+    assert not torch.equal(result.images[1], images[1])
+    healthy = el.manipulate(network, images, targets, el.Gradient(), **FAST)
+    assert torch.equal(result.images[[0, 2]], healthy.images[[0, 2]])
+
+
+def test_an_interrupted_run_returns_what_it_has(network, images, targets):
+    def interrupt(record, pixels):
+        if record.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns(RuntimeWarning, match="interrupted after 4 of 8 steps"):
+        result = el.manipulate(network, images, targets, el.Gradient(), callback=interrupt, **FAST)
+    assert len(result.history) == 4
+    assert not torch.equal(result.images, images)
+
+
+def test_summary_has_a_row_per_sample(network, images, targets):
+    table = el.manipulate(network, images, targets, el.Gradient(), **FAST).summary()
+    assert len(table) == 3
+    assert {"pcc_target", "ssim_original", "image_linf", "output_change"} <= set(table.columns)
+    assert table.notna().all(axis=None)
+
+
+BAD = {
+    "steps 0": ({"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    "steps 1.5": ({"steps": 1.5}, TypeError, "steps must be an integer"),
+    "lr": ({"lr": -1.0}, ValueError, "lr must be positive"),
+    "output_weight": ({"output_weight": -1.0}, ValueError, "output_weight must be"),
+    "beta": ({"beta": (0.0, 10.0)}, ValueError, "beta_start must be positive"),
+    "epsilon": ({"epsilon": 0.0}, ValueError, "epsilon must be positive"),
+    "classes": ({"classes": torch.tensor([0, 1, 9])}, ValueError, "between 0 and 3"),
+}
+
+
+@pytest.mark.parametrize(("setting", "error", "message"), BAD.values(), ids=BAD)
+def test_bad_settings_are_refused(setting, error, message, network, images, targets):
+    with pytest.raises(error, match=message):
+        el.manipulate(network, images, targets, el.Gradient(), **setting)
+
+
+BAD_TARGETS = {
+    "negative": (lambda t: -t, ValueError, "must not be negative"),
+    "zero": (
+        lambda t: t * torch.tensor([1.0, 0.0, 1.0]).view(3, 1, 1),
+        ValueError,
+        "zero everywhere",
+    ),
+    "NaN": (lambda t: t * math.nan, ValueError, "finite"),
+    "shape": (lambda t: t[:, :8], ValueError, r"\(3, 16, 16\) or \(1, 16, 16\).*got \(3, 8, 16\)"),
+    "integers": (lambda t: (t > 0.5).long(), TypeError, "floating point"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "error", "message"), BAD_TARGETS.values(), ids=BAD_TARGETS)
+def test_bad_targets_are_refused(spoil, error, message, network, images, targets):
+    with pytest.raises(error, match=message):
+        el.manipulate(network, images, spoil(targets), el.Gradient())
+
+
+def test_bad_images_are_refused(network, images, targets):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        el.manipulate(network, images * 2, targets, el.Gradient())

@@ -1,0 +1,201 @@
+"""The checks of chapter 1 answer the reference, the stub and known wrong answers as they should."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from torch import nn
+
+import explman_lite as el
+
+CHAPTER = Path(__file__).resolve().parents[2] / "notebooks" / "01_saliency_maps.ipynb"
+
+
+def scaled(maps, *, by):
+    return maps / by(maps)
+
+
+def mean_size(maps):
+    return maps.abs().mean(dim=(1, 2), keepdim=True)
+
+
+def gap(logit, total):
+    return logit - total
+
+
+def logit_of(model, images, classes):
+    return model(images).gather(1, classes.unsqueeze(1)).squeeze(1)
+
+
+def contributions(model, images, classes):
+    return el.GradientTimesInput()(model, images, classes)
+
+
+def maps_of_size(*sizes):
+    return torch.rand(len(sizes), 4, 4) * torch.tensor(sizes).view(-1, 1, 1)
+
+
+def notices(scale, maps, sample):
+    return not torch.allclose(scale(maps)[sample], scale(maps[sample : sample + 1])[0])
+
+
+REFERENCES = {
+    "relevance_map": el.relevance_map,
+    "signed_map": lambda a: a.sum(dim=1) / mean_size(a.sum(dim=1)),
+    "completeness_gap": lambda m, x, c: gap(
+        logit_of(m, x, c), contributions(m, x, c).sum(dim=(1, 2, 3))
+    ),
+    "depends_on_neighbours": lambda scale: notices(scale, maps_of_size(1.0, 9.0), 1),
+}
+
+WRONG = [
+    ("relevance_map", "no absolute value", lambda a: a.sum(dim=1), "negative values"),
+    ("relevance_map", "absolute value too late", lambda a: a.sum(dim=1).abs(), "after the sum"),
+    ("relevance_map", "not scaled", lambda a: a.abs().sum(dim=1), "instead of 1"),
+    (
+        "relevance_map",
+        "scaled by the batch",
+        lambda a: scaled(a.abs().sum(dim=1), by=torch.mean),
+        "depends on its neighbours",
+    ),
+    (
+        "relevance_map",
+        "sum 1",
+        lambda a: el.relevance_map(a) / a[0, 0].numel(),
+        "sum to 1",
+    ),
+    (
+        "relevance_map",
+        "largest value 1",
+        lambda a: el.relevance_map(a) / el.relevance_map(a).amax(dim=(1, 2), keepdim=True),
+        "largest value",
+    ),
+    ("relevance_map", "one channel", lambda a: a[:, 0].abs(), "sum of the absolute values"),
+    ("relevance_map", "channels kept", lambda a: a.abs(), "(3, 3, 5, 4)"),
+    ("relevance_map", "not a tensor", lambda a: a.tolist(), "a list"),
+    ("relevance_map", "NaN", lambda a: a.abs().sum(dim=1) * torch.nan, "NaN"),
+    ("relevance_map", "an error", lambda a: a.nonsense, "AttributeError"),
+    ("signed_map", "absolute value", el.relevance_map, "sign"),
+    (
+        "signed_map",
+        "divided by the signed mean",
+        lambda a: a.sum(dim=1) / a.sum(dim=1).mean(dim=(1, 2), keepdim=True),
+        "absolute values",
+    ),
+    (
+        "signed_map",
+        "scaled by the batch",
+        lambda a: a.sum(dim=1) / a.sum(dim=1).abs().mean(),
+        "depends on its neighbours",
+    ),
+    ("signed_map", "one channel", lambda a: a[:, 0] / mean_size(a[:, 0]), "over the channels"),
+    (
+        "completeness_gap",
+        "wrong way round",
+        lambda m, x, c: -REFERENCES["completeness_gap"](m, x, c),
+        "wrong way round",
+    ),
+    (
+        "completeness_gap",
+        "absolute values",
+        lambda m, x, c: logit_of(m, x, c) - contributions(m, x, c).abs().sum(dim=(1, 2, 3)),
+        "absolute values",
+    ),
+    (
+        "completeness_gap",
+        "gradient alone",
+        lambda m, x, c: logit_of(m, x, c) - el.Gradient()(m, x, c).sum(dim=(1, 2, 3)),
+        "multiply it by the images",
+    ),
+    (
+        "completeness_gap",
+        "probability",
+        lambda m, x, c: (
+            m(x).softmax(dim=1).gather(1, c.unsqueeze(1)).squeeze(1)
+            - contributions(m, x, c).sum(dim=(1, 2, 3))
+        ),
+        "probability",
+    ),
+    (
+        "completeness_gap",
+        "predicted class",
+        lambda m, x, c: REFERENCES["completeness_gap"](m, x, m(x).argmax(dim=1)),
+        "`classes`",
+    ),
+    (
+        "completeness_gap",
+        "one number for the batch",
+        lambda m, x, c: REFERENCES["completeness_gap"](m, x, c).sum(),
+        "shape should be (3,)",
+    ),
+    ("completeness_gap", "logit alone", logit_of, "minus the sum"),
+    ("depends_on_neighbours", "always guilty", lambda scale: True, "accuses"),
+    ("depends_on_neighbours", "never guilty", lambda scale: False, "whole batch"),
+    (
+        "depends_on_neighbours",
+        "a batch of one",
+        lambda scale: notices(scale, maps_of_size(3.0), 0),
+        "clearly different size",
+    ),
+    (
+        "depends_on_neighbours",
+        "a batch of equal maps",
+        lambda scale: notices(scale, maps_of_size(3.0)[[0, 0]], 1),
+        "clearly different size",
+    ),
+    (
+        "depends_on_neighbours",
+        "only the first map",
+        lambda scale: notices(scale, maps_of_size(1.0, 9.0), 0),
+        "mean of the first",
+    ),
+]
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_reference_passes(name):
+    verdict = getattr(el.checks, name)(REFERENCES[name])
+    assert verdict, verdict
+    assert verdict.sentence.startswith("Right")
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_stub_is_not_done(name):
+    assert getattr(el.checks, name)(lambda *given: None).status == "not done"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "hint"),
+    [pytest.param(name, answer, hint, id=f"{name}-{label}") for name, label, answer, hint in WRONG],
+)
+def test_wrong_answer_gets_a_helpful_sentence(name, answer, hint):
+    verdict = getattr(el.checks, name)(answer)
+    assert verdict.status == "wrong"
+    assert hint in verdict.sentence
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_printed_solution_passes(name):
+    cells = nbformat.read(CHAPTER, as_version=4).cells
+    solutions = [
+        code
+        for cell in cells
+        if cell.cell_type == "markdown"
+        for code in re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
+        if f"def {name}(" in code
+    ]
+    assert len(solutions) == 1, f"one folded solution of {name}"
+    namespace = {"torch": torch, "el": el, "nn": nn}
+    exec(solutions[0], namespace)
+    verdict = getattr(el.checks, name)(namespace[name])
+    assert verdict, verdict
+
+
+def test_checks_leave_the_random_numbers_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    el.checks.completeness_gap(lambda *given: None)
+    assert torch.equal(torch.rand(1), expected)

@@ -1,0 +1,54 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from explman_lite.__main__ import main
+
+
+def test_manipulate_writes_picture_figure_and_summary(tmp_path, capsys):
+    out = tmp_path / "out"
+    quick = ["--size", "64", "--steps", "3", "--device", "cpu"]
+    assert main(["manipulate", "chelsea", "coffee", "--out", str(out), *quick]) == 0
+    assert "Wrote manipulation.png" in capsys.readouterr().out
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["steps"] == 3
+    assert summary["method"] == "gradient"
+    assert -1 <= summary["result"]["pcc_target"] <= 1
+    assert isinstance(summary["result"]["class_kept"], bool)
+    assert Image.open(out / "manipulated.png").size == (64, 64)
+    assert Image.open(out / "manipulation.png").width > 300
+
+
+def test_a_sentence_can_be_the_target(tmp_path):
+    quick = ["--size", "64", "--steps", "1", "--device", "cpu"]
+    arguments = ["manipulate", "coffee", "text:no", "--out", str(tmp_path), *quick]
+    assert main([*arguments, "--method", "gradient-times-input"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.jpg", "coffee"], "'missing.jpg' is neither a file nor a known photograph"),
+        (["chelsea", __file__], "is not an image that can be read"),
+        (["chelsea", "text:"], "text must not be empty"),
+        (["chelsea", "coffee", "--steps", "0"], "steps must be at least 1"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_status_2(tmp_path, capsys, arguments, message):
+    status = main(["manipulate", *arguments, "--out", str(tmp_path), "--size", "64"])
+    assert status == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_help_is_there():
+    for arguments in ([], ["manipulate"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "explman_lite", *arguments, "--help"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "manipulate" in done.stdout

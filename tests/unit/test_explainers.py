@@ -1,0 +1,100 @@
+import pytest
+import torch
+from captum.attr import InputXGradient, Saliency
+
+import explman_lite as el
+
+EXPLAINERS = [el.Gradient(), el.GradientTimesInput()]
+
+
+@pytest.fixture(params=EXPLAINERS, ids=lambda explainer: explainer.name)
+def explainer(request):
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("explainer", "oracle"),
+    [
+        (el.Gradient(), lambda model: lambda x, c: Saliency(model).attribute(x, c, abs=False)),
+        (el.GradientTimesInput(), lambda model: InputXGradient(model).attribute),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_agrees_with_captum(explainer, oracle, raw, network, images, classes):
+    expected = oracle(raw)(images.clone().requires_grad_(), classes)
+    found = explainer(network, images, classes)
+    assert ((found - expected).norm() / expected.norm()).item() < 1e-5
+
+
+def test_works_on_a_model_that_was_not_prepared(explainer, raw, network, images, classes):
+    torch.testing.assert_close(explainer(raw, images, classes), explainer(network, images, classes))
+
+
+def test_a_batch_equals_its_samples(explainer, network, images, classes):
+    batch = explainer(network, images, classes)
+    for index in range(len(images)):
+        alone = explainer(network, images[index : index + 1], classes[index : index + 1])
+        torch.testing.assert_close(batch[index : index + 1], alone, rtol=1e-6, atol=1e-9)
+
+
+def test_needs_no_graph_unless_the_images_require_a_gradient(explainer, network, images, classes):
+    assert not explainer(network, images, classes).requires_grad
+    assert not explainer.explain(network, images, classes).logits.requires_grad
+    assert explainer(network, images.requires_grad_(), classes).requires_grad
+    with torch.no_grad():
+        assert not explainer(network, images, classes).requires_grad
+
+
+def test_leaves_the_images_alone(explainer, network, images, classes):
+    before = images.clone()
+    explainer(network, images, classes)
+    assert torch.equal(images, before)
+    assert not images.requires_grad
+
+
+def test_explain_returns_the_logits_too(explainer, network, images, classes):
+    explanation = explainer.explain(network, images, classes)
+    torch.testing.assert_close(explanation.logits, network(images))
+
+
+BAD_IMAGES = {
+    "above one": (lambda x: x + 0.5, ValueError, r"must lie in \[0, 1\], got values from"),
+    "below zero": (lambda x: x - 0.5, ValueError, r"must lie in \[0, 1\]"),
+    "NaN": (lambda x: x * float("nan"), ValueError, "must be finite"),
+    "no batch": (lambda x: x[0], ValueError, r"\(N, C, H, W\).*got \(3, 16, 16\)"),
+    "empty": (lambda x: x[:0], ValueError, "N >= 1"),
+    "integers": (lambda x: (x * 255).byte(), TypeError, "floating point, got torch.uint8"),
+    "an array": (lambda x: x.numpy(), TypeError, "must be a torch.Tensor, got ndarray"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "error", "message"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_bad_images_are_refused(spoil, error, message, explainer, network, images, classes):
+    with pytest.raises(error, match=message):
+        explainer(network, spoil(images), classes)
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "message"),
+    [
+        (torch.tensor([0, 1, 4]), ValueError, r"between 0 and 3, got \[0, 1, 4\]"),
+        (torch.tensor([0, -1, 2]), ValueError, "between 0 and 3"),
+        (torch.tensor([0]), ValueError, r"\(N,\) = \(3,\), got \(1,\)"),
+        (torch.tensor([0.0, 1.0, 2.0]), TypeError, "integers"),
+        ([0, 1, 2], TypeError, "integers, got list"),
+    ],
+    ids=["too large", "negative", "too few", "floats", "a list"],
+)
+def test_bad_classes_are_refused(explainer, network, images, classes, error, message):
+    with pytest.raises(error, match=message):
+        explainer(network, images, classes)
+
+
+def test_a_model_in_training_mode_is_refused(explainer, raw, images, classes):
+    with pytest.raises(ValueError, match="evaluation mode"):
+        explainer(raw.train(), images, classes)
+
+
+def test_something_that_is_no_model_is_refused(explainer, images, classes):
+    with pytest.raises(TypeError, match=r"torch\.nn\.Module, got function"):
+        explainer(lambda x: x, images, classes)

@@ -1,0 +1,67 @@
+import pytest
+import torch
+from scipy.stats import pearsonr
+from skimage.metrics import mean_squared_error, structural_similarity
+
+from explman_lite import metrics
+
+
+@pytest.fixture
+def pair():
+    generator = torch.Generator().manual_seed(0)
+    first = torch.rand(4, 3, 24, 20, dtype=torch.float64, generator=generator)
+    noise = torch.rand(4, 3, 24, 20, dtype=torch.float64, generator=generator)
+    weight = torch.tensor([0.0, 0.1, 0.5, 1.0]).view(-1, 1, 1, 1)
+    return first, (1 - weight) * first + weight * noise
+
+
+def test_pcc_agrees_with_scipy(pair):
+    expected = [pearsonr(a.flatten(), b.flatten())[0] for a, b in zip(*pair, strict=True)]
+    torch.testing.assert_close(metrics.pcc(*pair), torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(metrics.pcc(pair[0], -pair[0]), -torch.ones(4).double())
+
+
+def test_mse_agrees_with_scikit_image(pair):
+    expected = [mean_squared_error(a.numpy(), b.numpy()) for a, b in zip(*pair, strict=True)]
+    torch.testing.assert_close(metrics.mse(*pair), torch.tensor(expected))
+
+
+def test_ssim_of_images_agrees_with_scikit_image(pair):
+    expected = [
+        structural_similarity(a.numpy(), b.numpy(), channel_axis=0, data_range=1.0)
+        for a, b in zip(*pair, strict=True)
+    ]
+    found = metrics.ssim(*pair, data_range=1.0)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_ssim_of_maps_uses_the_span_of_each_pair(pair):
+    first, second = pair[0][:, 0] * 30, pair[1][:, 0] * 30
+    expected = [
+        structural_similarity(
+            a.numpy(),
+            b.numpy(),
+            data_range=(max(a.max(), b.max()) - min(a.min(), b.min())).item(),
+        )
+        for a, b in zip(first, second, strict=True)
+    ]
+    torch.testing.assert_close(
+        metrics.ssim(first, second), torch.tensor(expected, dtype=torch.float64)
+    )
+
+
+def test_output_change_is_the_distance_of_the_probabilities():
+    logits = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    other = torch.tensor([[0.0, torch.inf], [2.0, 3.0]]).clamp(max=100)
+    torch.testing.assert_close(metrics.output_change(logits, other), torch.tensor([0.5**0.5, 0.0]))
+
+
+@pytest.mark.parametrize("metric", [metrics.pcc, metrics.mse, metrics.ssim, metrics.output_change])
+def test_different_shapes_are_refused(metric):
+    with pytest.raises(ValueError, match=r"same shape.*\(2, 8, 8\) and \(2, 8, 9\)"):
+        metric(torch.zeros(2, 8, 8), torch.zeros(2, 8, 9))
+
+
+def test_ssim_refuses_what_is_smaller_than_its_window():
+    with pytest.raises(ValueError, match="at least 7"):
+        metrics.ssim(torch.zeros(1, 6, 9), torch.zeros(1, 6, 9))

@@ -1,0 +1,51 @@
+import pytest
+import torch
+from torch import nn
+
+import explman_lite as el
+from explman_lite.layers import SmoothReLU
+from explman_lite.smoothing import set_beta
+
+
+def test_smoothed_replaces_every_relu_and_shares_the_weights(raw, network):
+    smooth = el.smoothed(network, 5.0)
+    kinds = [type(layer) for layer in smooth.modules()]
+    assert kinds.count(SmoothReLU) == 3
+    assert not {nn.ReLU, nn.ReLU6} & set(kinds)
+    theirs = {parameter.data_ptr() for parameter in network.parameters()}
+    assert {parameter.data_ptr() for parameter in smooth.parameters()} == theirs
+
+
+def test_smoothed_leaves_the_model_as_it_was(network, images):
+    before = network(images)
+    el.smoothed(network, 1.0)
+    assert torch.equal(network(images), before)
+
+
+def test_smoothed_tends_to_the_relu_network(network, images):
+    distance = [
+        (el.smoothed(network, b)(images) - network(images)).abs().max() for b in (1.0, 100.0)
+    ]
+    assert distance[0] > 30 * distance[1] > 0
+
+
+def test_beta_none_gives_relu_back(raw, network, images):
+    again = el.smoothed(el.smoothed(raw, 1.0), None)
+    torch.testing.assert_close(again(images), network(images))
+
+
+def test_set_beta_changes_the_network_in_place(network, images):
+    smooth = el.smoothed(network, 1.0)
+    set_beta(smooth, 7.0)
+    assert torch.equal(smooth(images), el.smoothed(network, 7.0)(images))
+
+
+@pytest.mark.parametrize("beta", [0, -1.0, float("nan"), float("inf")])
+def test_beta_must_be_positive(network, beta):
+    with pytest.raises(ValueError, match="beta must be positive"):
+        el.smoothed(network, beta)
+
+
+def test_a_network_without_relu_is_refused():
+    with pytest.raises(ValueError, match="no ReLU"):
+        el.smoothed(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval(), 1.0)
