@@ -7,7 +7,6 @@ explanation; a step of our attack; the same step by PyTorch's plain double backw
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +49,7 @@ def step(network: nn.Module, image: Tensor, target: Tensor, classes: Tensor) -> 
 
 
 def measure(actions: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """Time each action in turn and return the median seconds."""
+    """Time each action in turn and return the seconds of its least disturbed run."""
     for action in actions.values():
         action()
     times: dict[str, list[float]] = {name: [] for name in actions}
@@ -59,7 +58,7 @@ def measure(actions: dict[str, Callable[[], None]], repeats: int) -> dict[str, f
             start = time.perf_counter()
             action()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: min(values) for name, values in times.items()}
 
 
 def main() -> None:

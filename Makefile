@@ -1,0 +1,47 @@
+# Everything a reader or a developer does. `make` alone explains itself.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve test execute lint lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+book: $(READY) ## build the book
+	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
+	@echo "Open _build/html/index.html, or run 'make serve'."
+
+serve: ## show the built book in a browser, at an address it prints
+	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 1; }
+	@echo "The book is at http://localhost:$(PORT)/ (Ctrl-C ends)."
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+test: lint book ## check everything: style, types, units, notebooks, book, browser
+	$(BIN)/python -m pytest --nbval --nbval-current-env --doctest-modules tests notebooks explman_lite
+
+execute: $(READY) ## run the notebooks anew and store their outputs (NOTEBOOKS="a.ipynb b.ipynb" for some)
+	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
+
+lint: $(READY) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: ## write requirements.lock anew from a clean environment
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet -r requirements.txt
+	.venv-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
+	rm -rf .venv-lock
+
+clean: ## remove what was built, the environment included
+	rm -rf .venv .venv-lock _build build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+$(READY): requirements.txt requirements.lock pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt -c requirements.lock
+	@touch $@

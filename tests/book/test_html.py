@@ -1,0 +1,134 @@
+"""The built pages hold together and ask nothing of any other site."""
+
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+import explman_lite
+
+# What a browser fetches by itself, unlike the address of a link.
+RESOURCES = {
+    "audio": "src",
+    "embed": "src",
+    "iframe": "src",
+    "img": "src",
+    "object": "data",
+    "script": "src",
+    "source": "src",
+    "video": "src",
+}
+FETCHED_LINKS = {"stylesheet", "icon", "preload", "prefetch", "modulepreload", "preconnect"}
+
+
+@cache
+def parse(path: Path) -> BeautifulSoup:
+    """Parse a page, once."""
+    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
+
+
+@pytest.fixture
+def pages(page_files: list[Path]) -> dict[Path, BeautifulSoup]:
+    """Parse every page of the book."""
+    return {path: parse(path) for path in page_files}
+
+
+def is_external(address: str) -> bool:
+    """Say whether an address leaves the site."""
+    return bool(urlsplit(address).netloc)
+
+
+def resources(page: BeautifulSoup) -> list[str]:
+    """List the addresses that a browser fetches to show a page."""
+    found = [
+        tag[name]
+        for kind, name in RESOURCES.items()
+        for tag in page.find_all(kind)
+        if tag.get(name)
+    ]
+    for link in page.find_all("link", href=True):
+        if FETCHED_LINKS & set(link.get("rel", [])):
+            found.append(link["href"])
+    return found
+
+
+def has_anchor(path: Path, anchor: str) -> bool:
+    """Say whether a page can be entered at an anchor; the empty one is its top."""
+    return not anchor or parse(path).find(id=anchor) is not None
+
+
+def test_root_leads_to_the_cover(html):
+    assert "book/index.html" in (html / "index.html").read_text("utf-8")
+    assert (html / "book/index.html").is_file()
+
+
+def test_no_link_is_broken(html, pages):
+    broken = []
+    for path, page in pages.items():
+        here = path.relative_to(html).as_posix()
+        addresses = [tag["href"] for tag in page.find_all("a", href=True)] + resources(page)
+        for address in addresses:
+            if is_external(address) or urlsplit(address).scheme in {"data", "mailto", "javascript"}:
+                continue
+            parts = urlsplit(urljoin(f"/{here}", address))
+            target = html / unquote(parts.path).lstrip("/")
+            target = target / "index.html" if target.is_dir() else target
+            if not target.is_file():
+                broken.append(f"{here}: {address}")
+            elif target.suffix == ".html" and not has_anchor(target, unquote(parts.fragment)):
+                broken.append(f"{here}: no such anchor {address}")
+    assert not broken, "\n".join(broken)
+
+
+def test_every_image_has_alt_text(html, pages):
+    silent = [
+        f"{path.relative_to(html)}: {image.get('src', '')[:60]}"
+        for path, page in pages.items()
+        for image in page.find_all("img")
+        if not image.get("alt", "").strip()
+    ]
+    assert not silent, "\n".join(silent)
+
+
+def test_no_resource_comes_from_elsewhere(html, pages):
+    external = [
+        f"{path.relative_to(html)}: {address}"
+        for path, page in pages.items()
+        for address in resources(page)
+        if is_external(address)
+    ]
+    for sheet in html.rglob("*.css"):
+        for address in re.findall(
+            r"(?:url\(|@import )\s*[\"']?([^\"')\s]+)", sheet.read_text("utf-8")
+        ):
+            if is_external(address):
+                external.append(f"{sheet.relative_to(html)}: {address}")
+    assert not external, "\n".join(external)
+
+
+def test_mathematics_is_typeset_from_here(html, pages):
+    with_math = {path: page for path, page in pages.items() if page.select(".math")}
+    assert with_math, "no page holds a formula"
+    for path, page in with_math.items():
+        assert any("_static/mathjax/" in address for address in resources(page)), path
+    assert list(html.glob("_static/mathjax/output/chtml/fonts/woff-v2/*.woff"))
+
+
+def test_pages_are_structured(html, pages):
+    for path, page in pages.items():
+        name = path.relative_to(html)
+        assert page.html.get("lang"), f"{name} does not say its language"
+        assert page.title and page.title.get_text(strip=True), f"{name} has no title"
+        # The theme repeats the title for printing.
+        headings = page.select("h1:not(#jb-print-docs-body h1)")
+        assert len(headings) == 1, f"{name} has {len(headings)} h1 headings"
+
+
+def test_api_page_documents_every_public_name(html):
+    page = parse(html / "book" / "api.html")
+    for name in explman_lite.__all__:
+        kinds = [f"explman_lite.{name}", f"module-explman_lite.{name}"]
+        assert page.find(id=kinds), f"book/api.md lacks {name}"

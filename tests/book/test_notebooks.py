@@ -1,0 +1,68 @@
+"""Every notebook is executed, quiet, described, and begins with the same set-up cell."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from repository_address import ROOT, setup_cell
+
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    """Read the code cells of a notebook."""
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def images(output: nbformat.NotebookNode) -> list[str]:
+    """Name the image types among an output's representations."""
+    return [kind for kind in output.get("data", {}) if kind.startswith("image/")]
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS, "notebooks/ holds no notebook"
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+def test_every_cell_was_executed_in_order(path):
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1)), "run `make execute`"
+
+
+def test_no_cell_fails_or_grumbles(path):
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.source
+            assert output.get("name") != "stderr", cell.source
+
+
+def test_every_figure_has_alt_text(path):
+    for cell in code_cells(path):
+        if any(images(output) for output in cell.outputs):
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            assert len(alt) >= 20, (
+                f"describe the figure in metadata.mystnb.image.alt:\n{cell.source}"
+            )
+
+
+def test_first_code_cell_is_the_set_up(path):
+    first, *others = code_cells(path)
+    assert first.source == setup_cell(), "the text stands in tools/repository_address.py"
+    assert first.metadata.get("tags") == ["setup"]
+    assert not any("setup" in cell.metadata.get("tags", []) for cell in others)
+
+
+def test_cells_are_short(path):
+    for cell in code_cells(path):
+        lines = cell.source.splitlines()
+        assert len(lines) <= 30, f"{len(lines)} lines:\n{cell.source}"
+
+
+def test_a_claim_is_asserted(path):
+    assert any(re.search(r"^\s*assert ", cell.source, re.MULTILINE) for cell in code_cells(path))
