@@ -6,23 +6,35 @@ the `attack` changes images until their map is the target; `metrics` and `figure
 
 from explman_lite import checks, figures, metrics, results
 from explman_lite.attack import AttackStep, Manipulation, manipulate
+from explman_lite.averaging import BetaSmoothing, IntegratedGradients, SmoothGrad
+from explman_lite.digits import load_digits
 from explman_lite.explainers import Explainer, Explanation, Gradient, GradientTimesInput
 from explman_lite.images import load_photo, photo_names, text_target
 from explman_lite.maps import relevance_map
 from explman_lite.models import Network, class_names, load_model, model_names, prepare
+from explman_lite.patterns import fit_patterns
+from explman_lite.propagation import LRP, GuidedBackprop, PatternAttribution
 from explman_lite.smoothing import smoothed
 
 __all__ = [
+    "LRP",
     "AttackStep",
+    "BetaSmoothing",
     "Explainer",
     "Explanation",
     "Gradient",
     "GradientTimesInput",
+    "GuidedBackprop",
+    "IntegratedGradients",
     "Manipulation",
     "Network",
+    "PatternAttribution",
+    "SmoothGrad",
     "checks",
     "class_names",
     "figures",
+    "fit_patterns",
+    "load_digits",
     "load_model",
     "load_photo",
     "manipulate",

@@ -5,21 +5,38 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from explman_lite import attack, figures
+from explman_lite.averaging import IntegratedGradients, SmoothGrad
 from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
 from explman_lite.images import load_photo, photo_names, text_target
 from explman_lite.maps import relevance_map
 from explman_lite.models import Network, class_names, load_model, model_names
+from explman_lite.patterns import fit_patterns
+from explman_lite.propagation import LRP, GuidedBackprop, PatternAttribution
 from explman_lite.results import provenance, write_atomically
 
-METHODS: dict[str, type[Explainer]] = {
-    "gradient": Gradient,
-    "gradient-times-input": GradientTimesInput,
+
+def _pattern_attribution(model: Network, size: int) -> Explainer:
+    """Fit the patterns on the photographs at hand."""
+    photos = torch.cat([load_photo(name, size) for name in photo_names()])
+    return PatternAttribution(fit_patterns(model, photos))
+
+
+PHOTO_MODELS = [name for name in model_names() if name != "digits_vgg"]
+METHODS: dict[str, Callable[[Network, int], Explainer]] = {
+    "gradient": lambda model, size: Gradient(),
+    "gradient-times-input": lambda model, size: GradientTimesInput(),
+    "guided-backprop": lambda model, size: GuidedBackprop(),
+    "integrated-gradients": lambda model, size: IntegratedGradients(),
+    "lrp": lambda model, size: LRP(),
+    "pattern-attribution": _pattern_attribution,
+    "smoothgrad": lambda model, size: SmoothGrad(),
 }
 
 
@@ -64,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         help="an image file or photo whose own explanation is the target, or text:SENTENCE",
     )
     command.add_argument("--method", choices=sorted(METHODS), default="gradient")
-    command.add_argument("--model", choices=model_names(), default="efficientnet_lite0")
+    command.add_argument("--model", choices=PHOTO_MODELS, default="efficientnet_lite0")
     command.add_argument("--steps", type=int, default=150)
     command.add_argument("--lr", type=float, default=4e-3, help="largest step size")
     command.add_argument("--output-weight", type=float, default=10.0, help="weight of the output")
@@ -77,9 +94,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _manipulate(options: argparse.Namespace) -> None:
-    explainer = METHODS[options.method]()
     image = load_photo(options.image, options.size).to(options.device)
     model = load_model(options.model, options.device)
+    explainer = METHODS[options.method](model, options.size)
     target = _target_map(options, model, explainer).to(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     result = attack.manipulate(

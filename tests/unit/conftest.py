@@ -65,3 +65,31 @@ def classes() -> Tensor:
 @pytest.fixture(scope="session")
 def imagenet() -> el.Network:
     return el.load_model()
+
+
+def _pattern_attribution(network: el.Network) -> el.PatternAttribution:
+    generator = torch.Generator().manual_seed(4)
+    data = torch.rand(40, 3, 16, 16, dtype=torch.float64, generator=generator)
+    return el.PatternAttribution(el.fit_patterns(network, data))
+
+
+EXPLAINERS = {
+    "Gradient": lambda network: el.Gradient(),
+    "GradientTimesInput": lambda network: el.GradientTimesInput(),
+    "IntegratedGradients": lambda network: el.IntegratedGradients(steps=5),
+    "GuidedBackprop": lambda network: el.GuidedBackprop(),
+    "LRP z+": lambda network: el.LRP(),
+    "LRP γ": lambda network: el.LRP("gamma"),
+    "LRP ε": lambda network: el.LRP("epsilon", epsilon=1e-2),
+    "PatternAttribution": _pattern_attribution,
+    "SmoothGrad": lambda network: el.SmoothGrad(samples=4),
+    "SmoothGrad, LRP, logistic": lambda network: el.SmoothGrad(
+        el.LRP(), samples=3, noise=0.1, distribution="logistic"
+    ),
+    "BetaSmoothing": lambda network: el.BetaSmoothing(el.Gradient(), beta=2.0),
+}
+
+
+@pytest.fixture(params=EXPLAINERS.values(), ids=EXPLAINERS.keys())
+def explainer(request: pytest.FixtureRequest, network: el.Network) -> el.Explainer:
+    return request.param(network)

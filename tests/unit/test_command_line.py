@@ -5,7 +5,7 @@ import sys
 import pytest
 from PIL import Image
 
-from explman_lite.__main__ import main
+from explman_lite.__main__ import METHODS, main
 
 
 def test_manipulate_writes_picture_figure_and_summary(tmp_path, capsys):
@@ -22,10 +22,16 @@ def test_manipulate_writes_picture_figure_and_summary(tmp_path, capsys):
     assert Image.open(out / "manipulation.png").width > 300
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_attacked(tmp_path, method):
+    quick = ["--size", "32", "--steps", "1", "--device", "cpu", "--method", method]
+    assert main(["manipulate", "coffee", "text:no", "--out", str(tmp_path), *quick]) == 0
+    assert json.loads((tmp_path / "summary.json").read_text())["method"] == method
+
+
 def test_a_sentence_can_be_the_target(tmp_path):
     quick = ["--size", "64", "--steps", "1", "--device", "cpu"]
-    arguments = ["manipulate", "coffee", "text:no", "--out", str(tmp_path), *quick]
-    assert main([*arguments, "--method", "gradient-times-input"]) == 0
+    assert main(["manipulate", "coffee", "text:no", "--out", str(tmp_path), *quick]) == 0
 
 
 @pytest.mark.parametrize(

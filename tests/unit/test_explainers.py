@@ -1,29 +1,59 @@
 import pytest
 import torch
-from captum.attr import InputXGradient, Saliency
+import torchvision
+from captum.attr import InputXGradient, IntegratedGradients, Saliency
 
 import explman_lite as el
 
-EXPLAINERS = [el.Gradient(), el.GradientTimesInput()]
-
-
-@pytest.fixture(params=EXPLAINERS, ids=lambda explainer: explainer.name)
-def explainer(request):
-    return request.param
-
 
 @pytest.mark.parametrize(
-    ("explainer", "oracle"),
+    ("ours", "oracle"),
     [
         (el.Gradient(), lambda model: lambda x, c: Saliency(model).attribute(x, c, abs=False)),
         (el.GradientTimesInput(), lambda model: InputXGradient(model).attribute),
+        (
+            el.IntegratedGradients(steps=30),
+            lambda model: (
+                lambda x, c: IntegratedGradients(model).attribute(
+                    x, target=c, n_steps=30, method="riemann_middle"
+                )
+            ),
+        ),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_agrees_with_captum(explainer, oracle, raw, network, images, classes):
+def test_agrees_with_captum(ours, oracle, raw, network, images, classes):
     expected = oracle(raw)(images.clone().requires_grad_(), classes)
-    found = explainer(network, images, classes)
+    found = ours(network, images, classes)
     assert ((found - expected).norm() / expected.norm()).item() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet18", "alexnet", "densenet121"])
+def test_every_method_works_on_torchvisions_networks(name):
+    torch.manual_seed(0)
+    network = el.prepare(torchvision.models.get_model(name, weights=None))
+    images, classes = torch.rand(2, 3, 64, 64), torch.tensor([7, 400])
+    patterns = el.fit_patterns(network, images)
+    for method in (
+        el.Gradient(),
+        el.GuidedBackprop(),
+        el.LRP(),
+        el.LRP("gamma"),
+        el.LRP("epsilon", epsilon=1e-3),
+        el.PatternAttribution(patterns),
+    ):
+        attribution = method(network, images, classes)
+        assert attribution.isfinite().all()
+        assert attribution.abs().amax(dim=(1, 2, 3)).min() > 0
+
+
+def test_every_method_works_on_efficientnet(imagenet):
+    images, classes = el.load_photo("chelsea", size=64).repeat(2, 1, 1, 1), torch.tensor([285, 967])
+    patterns = el.fit_patterns(imagenet, torch.cat([images[:1], el.load_photo("coffee", size=64)]))
+    for method in (el.GuidedBackprop(), el.LRP(), el.PatternAttribution(patterns)):
+        attribution = method(imagenet, images, classes)
+        assert attribution.isfinite().all()
+        assert not torch.equal(attribution[0], attribution[1])
 
 
 def test_works_on_a_model_that_was_not_prepared(explainer, raw, network, images, classes):

@@ -1,0 +1,253 @@
+"""Explainers that look at more than one point, and the one that does so in a single pass.
+
+Integrated Gradients averages over a path, SmoothGrad over noise; by Theorem 2 of the paper the
+softplus network averages over noise as well, for the price of one explanation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from explman_lite.explainers import Explainer, Explanation, Gradient
+from explman_lite.models import Network
+from explman_lite.smoothing import smoothed
+from explman_lite.validation import check_classes, check_positive
+
+CHUNK = 32
+"""How many points are explained, and differentiated, at a time."""
+
+
+class _Recomputed(torch.autograd.Function):
+    """Evaluate without a graph, and build it anew when the gradient is asked for.
+
+    The graphs of many points at once would fill the memory. This keeps none, at the price of
+    computing each chunk twice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, explain: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(points)
+        ctx.explain = explain
+        return explain(points.detach())
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (points,) = ctx.saved_tensors
+        with torch.enable_grad():
+            again = points.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(ctx.explain(again), again, grad_outputs[0])
+        return gradient, None
+
+
+class Averaged(Explainer):
+    """What the averaging explainers share: another explainer, and the points to average over.
+
+    Up to `CHUNK` points are explained at once and their graphs kept, so that an attack step
+    costs two explanations. With more, the graphs are built chunk by chunk when the gradient
+    needs them: memory stays bounded and a step costs three.
+    """
+
+    def __init__(self, explainer: Explainer, count: int, name: str) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be an integer of at least 1, got {count}")
+        self.explainer, self.count = explainer, count
+
+    def points(self, images: Tensor, start: int, stop: int) -> Tensor:
+        """Return the points ``start`` to ``stop`` of each image: (points · N, C, H, W)."""
+        raise NotImplementedError
+
+    def mean(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+        """Average the inner attribution over all points."""
+        at_once = max(CHUNK // len(images), 1)
+        bounded = self.count > at_once and images.requires_grad and torch.is_grad_enabled()
+        total = torch.zeros_like(images)
+        for start in range(0, self.count, at_once):
+            stop = min(start + at_once, self.count)
+            points, repeated = self.points(images, start, stop), classes.repeat(stop - start)
+
+            def explain(points: Tensor, classes: Tensor = repeated) -> Tensor:
+                return self.explainer.explain(model, points, classes).attribution
+
+            found = _Recomputed.apply(points, explain) if bounded else explain(points)
+            total = total + found.view(stop - start, *images.shape).sum(dim=0)
+        return total / self.count
+
+
+class IntegratedGradients(Averaged):
+    r"""The gradient averaged on the way from black to the picture, times the pixel.
+
+    .. math:: h(x) = x \odot \int_0^1 \nabla_x\, g_c(\alpha x)\, d\alpha
+
+    The integral is a sum over the middles of ``steps`` equal parts. The attributions add up to
+    :math:`g_c(x) - g_c(0)`, as nearly as the sum is the integral.
+
+    Parameters
+    ----------
+    steps : int
+        Number of points on the way.
+
+    Raises
+    ------
+    ValueError
+        If ``steps`` is no positive integer.
+
+    References
+    ----------
+    Sundararajan et al. (2017), "Axiomatic attribution for deep networks".
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)).eval()
+    >>> images, classes = torch.rand(1, 1, 2, 2), torch.tensor([1])
+    >>> attribution = el.IntegratedGradients(steps=5)(model, images, classes)
+    >>> gain = model(images)[0, 1] - model(0 * images)[0, 1]
+    >>> torch.allclose(attribution.sum(), gain, atol=1e-6)
+    True
+    """
+
+    def __init__(self, steps: int = 30) -> None:
+        super().__init__(Gradient(), steps, "steps")
+
+    def points(self, images: Tensor, start: int, stop: int) -> Tensor:
+        """Darken the images to the middles of the parts."""
+        middles = (torch.arange(start, stop, dtype=images.dtype) + 0.5) / self.count
+        return (middles.to(images).view(-1, 1, 1, 1, 1) * images).flatten(0, 1)
+
+    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
+        """Average the gradient on the way, and weight it by the pixels."""
+        logits = model(images)
+        check_classes(classes, *logits.shape)
+        return Explanation(images * self.mean(model, images, classes), logits)
+
+
+class SmoothGrad(Averaged):
+    r"""Any explanation, averaged over pictures with noise.
+
+    .. math:: h(x) = \frac{1}{n} \sum_{k=1}^n h_{inner}(x - \epsilon_k)
+
+    The noise is drawn anew from the same seed at every call, and is the same for each sample of
+    a batch, so that equal calls give equal maps.
+
+    Parameters
+    ----------
+    explainer : Explainer, optional
+        What is averaged; the gradient if not given.
+    samples : int
+        Number of noisy pictures.
+    noise : float
+        Standard deviation of the noise, in units of the pixel range [0, 1].
+    distribution : {"gaussian", "logistic"}
+        The logistic distribution is that of Theorem 2, with
+        :math:`\beta = \pi / (\sqrt 3\, \mathrm{noise})`.
+    seed : int
+        Of the noise.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not of this form.
+
+    References
+    ----------
+    Smilkov et al. (2017), "SmoothGrad: removing noise by adding noise"; Dombrowski et al.
+    (2019), Theorem 2.
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)).eval()
+    >>> el.SmoothGrad(samples=5)(model, torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).shape
+    torch.Size([2, 1, 2, 2])
+    """
+
+    def __init__(
+        self,
+        explainer: Explainer | None = None,
+        samples: int = 10,
+        noise: float = 0.05,
+        *,
+        distribution: Literal["gaussian", "logistic"] = "gaussian",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(explainer or Gradient(), samples, "samples")
+        check_positive(noise=noise)
+        if distribution not in {"gaussian", "logistic"}:
+            raise ValueError(f"distribution must be 'gaussian' or 'logistic', got {distribution!r}")
+        self.noise, self.distribution, self.seed = noise, distribution, seed
+
+    @property
+    def name(self) -> str:
+        """The method's name, with what is averaged."""
+        return f"SmoothGrad({self.explainer.name})"
+
+    def points(self, images: Tensor, start: int, stop: int) -> Tensor:
+        """Add the noise of the samples ``start`` to ``stop``."""
+        shape = (self.count, 1, *images.shape[1:])
+        generator = torch.Generator().manual_seed(self.seed)
+        if self.distribution == "gaussian":
+            unit = torch.randn(shape, generator=generator, dtype=torch.float64)
+        else:
+            uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+            unit = uniform.clamp(min=1e-15).logit() * math.sqrt(3) / math.pi
+        return (images - self.noise * unit[start:stop].to(images)).flatten(0, 1)
+
+    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
+        """Average over the noise."""
+        logits = model(images)
+        check_classes(classes, *logits.shape)
+        return Explanation(self.mean(model, images, classes), logits)
+
+
+class BetaSmoothing(Explainer):
+    r"""Any explanation, of the network with every ReLU replaced by softplus.
+
+    The attribution is that of the smoothed network, the output stays that of the network itself.
+
+    Parameters
+    ----------
+    explainer : Explainer
+        What explains the smoothed network.
+    beta : float
+        Sharpness of the softplus; the smaller, the smoother the map.
+
+    Raises
+    ------
+    ValueError
+        If ``beta`` is not positive.
+
+    References
+    ----------
+    Dombrowski et al. (2019), section 4.
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> model, photo = el.load_model(), el.load_photo("chelsea", 64)
+    >>> smooth = el.BetaSmoothing(el.Gradient(), beta=5.0)
+    >>> smooth(model, photo, torch.tensor([285])).shape
+    torch.Size([1, 3, 64, 64])
+    """
+
+    def __init__(self, explainer: Explainer, beta: float) -> None:
+        check_positive(beta=beta)
+        self.explainer, self.beta = explainer, beta
+        self._networks: WeakKeyDictionary[nn.Module, Network] = WeakKeyDictionary()
+
+    @property
+    def name(self) -> str:
+        """The method's name, with what is smoothed and β."""
+        return f"BetaSmoothing({self.explainer.name}, β = {self.beta:g})"
+
+    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
+        """Explain the smoothed network in place of ``model``."""
+        if model not in self._networks:
+            self._networks[model] = smoothed(model, self.beta)
+        explanation = self.explainer.explain(self._networks[model], images, classes)
+        return Explanation(explanation.attribution, model(images))

@@ -1,0 +1,156 @@
+"""The patterns of Pattern Attribution, estimated from data."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from explman_lite.layers import FrozenConv2d
+from explman_lite.models import prepare
+from explman_lite.propagation import ACTIVATIONS, LINEAR, frozen_weight, linear
+from explman_lite.validation import check_images
+
+_BATCH = 64
+
+
+class _Moments:
+    """Sums over the data of one layer: of its inputs and outputs where its neurons fire.
+
+    Grouped convolutions are kept group by group: weights (G, O, K) for G groups of O neurons
+    with K inputs each.
+    """
+
+    def __init__(self, layer: nn.Module, rectified: bool) -> None:
+        self.layer, self.rectified = layer, rectified
+        self.groups = layer.groups if isinstance(layer, FrozenConv2d) else 1
+        self.weight = frozen_weight(layer).double().reshape(self.groups, -1, _fan_in(layer))
+        shape = self.weight.shape
+        self.count = self.weight.new_zeros(shape[:2])
+        self.outputs = self.weight.new_zeros(shape[:2])
+        self.inputs = self.weight.new_zeros(shape)
+        self.products = self.weight.new_zeros(shape)
+
+    def add(self, inputs: Tensor) -> None:
+        """Add a batch: x, y, and the products x y over all neurons that fire."""
+        outputs = linear(self.layer, frozen_weight(self.layer), inputs)
+        before = outputs + _bias_of(self.layer, outputs)
+        x = self._patches(inputs)
+        y = _positions(outputs).reshape(self.groups, self.weight.shape[1], -1).double()
+        fires = _positions(before).reshape_as(y) > 0 if self.rectified else torch.ones_like(y) > 0
+        firing = fires.double()
+        self.count += firing.sum(dim=2)
+        self.outputs += (y * firing).sum(dim=2)
+        self.inputs += firing @ x.transpose(1, 2)
+        self.products += (y * firing) @ x.transpose(1, 2)
+
+    def _patches(self, inputs: Tensor) -> Tensor:
+        """Return what each neuron sees: (G, K, positions)."""
+        if isinstance(self.layer, FrozenConv2d):
+            stride, padding, dilation, _ = self.layer.geometry
+            inputs = F.unfold(inputs, self.layer.kernel_size, dilation, padding, stride)
+        return _positions(inputs).reshape(self.groups, self.weight.shape[2], -1).double()
+
+    def pattern(self) -> Tensor:
+        """Return covariance over variance, scaled so that each neuron's weight · pattern is 1."""
+        count = self.count.clamp(min=1).unsqueeze(2)
+        covariance = self.products / count - self.inputs / count * (
+            self.outputs.unsqueeze(2) / count
+        )
+        tiny = torch.finfo(covariance.dtype).tiny
+        white = self.weight / self.weight.square().sum(dim=2, keepdim=True).clamp(min=tiny)
+        variance = (self.weight * covariance).sum(dim=2, keepdim=True)
+        scale = variance.amax().clamp(min=tiny)
+        known = variance > 1e-9 * scale
+        pattern = torch.where(known, covariance / variance.where(known, scale), white)
+        weight = frozen_weight(self.layer)
+        return pattern.reshape(weight.shape).to(weight)
+
+
+def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    r"""Estimate for each neuron the direction in which its input varies with its output.
+
+    For a neuron y = w·x before its bias, followed by a ReLU, over the data where it fires:
+
+    .. math:: a = \frac{\mathrm{Cov}_+[x, y]}{\mathrm{Var}_+[y]}, \qquad w \cdot a = 1
+
+    For a neuron without a ReLU, over all data. A neuron that never fires tells nothing about its
+    pattern; it gets that of white noise, :math:`w / \lVert w \rVert^2`, and a neuron without
+    weights gets zero. (The paper subtracts
+    :math:`E_+[x]\,E[y]` where we subtract :math:`E_+[x]\,E_+[y]`, which keeps the variance
+    positive for neurons with a bias.) Images are read in batches; memory does not grow with
+    their number.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From `load_model` or `prepare`.
+    images : Tensor
+        (N, C, H, W) in [0, 1], N at least 2.
+
+    Returns
+    -------
+    dict of str to Tensor
+        For each convolution and dense layer, by name, a pattern in the shape of its weight.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images.
+
+    References
+    ----------
+    Kindermans et al. (2018), "Learning how to explain neural networks: PatternNet and
+    PatternAttribution".
+
+    Examples
+    --------
+    >>> import explman_lite as el, torch
+    >>> layer = torch.nn.Linear(4, 2)
+    >>> model = el.prepare(torch.nn.Sequential(torch.nn.Flatten(), layer))
+    >>> (pattern,) = el.fit_patterns(model, torch.rand(50, 1, 2, 2)).values()
+    >>> torch.allclose((pattern * layer.weight).sum(dim=1), torch.ones(2), atol=1e-4)
+    True
+    """
+    check_images(images)
+    if len(images) < 2:
+        raise ValueError("patterns need at least two images")
+    network = prepare(model)
+    layers = dict(network.named_modules())
+    moments = {
+        str(node.target): _Moments(layers[str(node.target)], _is_rectified(node, layers))
+        for node in network.graph.nodes
+        if isinstance(_layer(node, layers), LINEAR)
+    }
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        for batch in torch.split(images, _BATCH):
+            forward = fx.Interpreter(network, garbage_collect_values=False)
+            forward.run(batch.to(device))
+            for node in network.graph.nodes:
+                if isinstance(_layer(node, layers), LINEAR):
+                    moments[str(node.target)].add(forward.env[node.all_input_nodes[0]])
+    return {name: moment.pattern() for name, moment in moments.items()}
+
+
+def _layer(node: fx.Node, layers: dict[str, nn.Module]) -> nn.Module | None:
+    return layers[str(node.target)] if node.op == "call_module" else None
+
+
+def _is_rectified(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
+    return any(isinstance(_layer(user, layers), ACTIVATIONS) for user in node.users)
+
+
+def _fan_in(layer: nn.Module) -> int:
+    return frozen_weight(layer)[0].numel()
+
+
+def _bias_of(layer: nn.Module, outputs: Tensor) -> Tensor:
+    """Return the bias in a shape that adds to the outputs; zero if there is none."""
+    bias = layer._parameters["bias"]
+    return outputs.new_zeros(1) if bias is None else bias.view(-1, *[1] * (outputs.ndim - 2))
+
+
+def _positions(values: Tensor) -> Tensor:
+    """Put channels first and all samples and places behind: (C, N · places)."""
+    return values.flatten(2).transpose(0, 1).flatten(1) if values.ndim > 2 else values.T

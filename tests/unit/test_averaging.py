@@ -1,0 +1,118 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import explman_lite as el
+from explman_lite import averaging
+
+
+def test_integrated_gradients_are_complete(network, images, classes):
+    smooth = el.smoothed(network, 5.0)
+    gain = smooth(images) - smooth(0 * images)
+    expected = gain.gather(1, classes.unsqueeze(1)).squeeze(1)
+    total = el.IntegratedGradients(steps=300)(smooth, images, classes).sum(dim=(1, 2, 3))
+    torch.testing.assert_close(total, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_integrated_gradients_of_a_square_by_hand():
+    class Square(nn.Module):
+        def forward(self, x):
+            return (x**2).flatten(1).sum(dim=1, keepdim=True)
+
+    images = torch.tensor([0.5, 0.25]).view(1, 1, 1, 2)
+    found = el.IntegratedGradients(steps=3)(Square().eval(), images, torch.tensor([0]))
+    torch.testing.assert_close(found, images**2)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        el.IntegratedGradients(steps=7),
+        el.SmoothGrad(el.Gradient(), samples=7),
+        el.SmoothGrad(el.LRP(), samples=7),
+    ],
+    ids=lambda method: method.name,
+)
+def test_chunks_change_neither_the_map_nor_its_gradient(
+    method, network, images, classes, monkeypatch
+):
+    smooth = el.smoothed(network, 3.0)
+    results = []
+    for chunk in (100, 6, 1):
+        monkeypatch.setattr(averaging, "CHUNK", chunk)
+        pixels = images.clone().requires_grad_()
+        attribution = method(smooth, pixels, classes)
+        (gradient,) = torch.autograd.grad(attribution.pow(2).sum(), pixels)
+        results.append((attribution, gradient))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0])
+
+
+def test_chunks_bound_how_many_points_are_differentiated_at_once(network, images, classes):
+    largest = 0
+
+    class Watching(el.Gradient):
+        def explain(self, model, images, classes):
+            nonlocal largest
+            largest = max(largest, len(images))
+            return super().explain(model, images, classes)
+
+    method = el.SmoothGrad(Watching(), samples=100)
+    method(network, images.requires_grad_(), classes).sum().backward()
+    assert largest <= averaging.CHUNK
+
+
+def test_smoothgrad_of_a_linear_network_is_its_gradient(images, classes):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 4)).double().eval()
+    expected = el.Gradient()(model, images, classes)
+    torch.testing.assert_close(el.SmoothGrad()(model, images, classes), expected)
+
+
+@pytest.mark.parametrize("distribution", ["gaussian", "logistic"])
+def test_noise_has_the_spread_that_was_asked_for(distribution):
+    method = el.SmoothGrad(samples=400, noise=0.2, distribution=distribution)
+    noise = method.points(torch.zeros(1, 1, 20, 20, dtype=torch.float64), 0, 400)
+    assert noise.mean().abs() < 0.005
+    assert noise.std().item() == pytest.approx(0.2, rel=0.01)
+    kurtosis = (noise**4).mean() / (noise**2).mean() ** 2
+    assert kurtosis.item() == pytest.approx(3.0 if distribution == "gaussian" else 4.2, rel=0.05)
+
+
+def test_logistic_noise_makes_smoothgrad_the_softplus_gradient():
+    """Theorem 2 for one neuron, with noise along its weight: closed form against Monte Carlo."""
+    relu = nn.Sequential(nn.Flatten(), nn.Linear(1, 1, bias=False), nn.ReLU()).double().eval()
+    relu[1].weight.data.fill_(1.0)
+    beta, samples = 4.0, 20_000
+    images, classes = torch.full((1, 1, 1, 1), 0.3, dtype=torch.float64), torch.tensor([0])
+    expected = el.BetaSmoothing(el.Gradient(), beta)(relu, images, classes).item()
+    assert expected == pytest.approx(1 / (1 + math.exp(-beta * 0.3)))
+    noise = math.pi / (math.sqrt(3) * beta)
+    method = el.SmoothGrad(samples=samples, noise=noise, distribution="logistic")
+    four_standard_errors = 4 * 0.5 / math.sqrt(samples)
+    assert method(relu, images, classes).item() == pytest.approx(expected, abs=four_standard_errors)
+
+
+def test_beta_smoothing_explains_the_smooth_network_and_returns_the_output_of_the_other(
+    network, images, classes
+):
+    explanation = el.BetaSmoothing(el.LRP(), 2.0).explain(network, images, classes)
+    expected = el.LRP()(el.smoothed(network, 2.0), images, classes)
+    torch.testing.assert_close(explanation.attribution, expected)
+    torch.testing.assert_close(explanation.logits, network(images))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: el.IntegratedGradients(steps=0), "steps must be an integer of at least 1"),
+        (lambda: el.SmoothGrad(samples=1.5), "samples must be an integer"),
+        (lambda: el.SmoothGrad(noise=0), "noise must be positive"),
+        (lambda: el.SmoothGrad(distribution="uniform"), "'gaussian' or 'logistic', got 'uniform'"),
+        (lambda: el.BetaSmoothing(el.Gradient(), beta=-1), "beta must be positive"),
+    ],
+)
+def test_bad_parameters_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,297 @@
+import math
+
+import pytest
+import torch
+import torchvision
+import zennit.composites
+import zennit.core
+import zennit.layer
+import zennit.rules
+import zennit.torchvision
+import zennit.types
+from captum.attr import GuidedBackprop as CaptumGuidedBackprop
+from torch import nn
+
+import explman_lite as el
+from explman_lite.propagation import Propagation
+
+EPSILON = 1e-6
+
+
+def relative_error(found, expected):
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+def vgg_like(bias=True):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=bias), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=2, bias=bias), nn.ReLU(),
+        nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Flatten(),
+        nn.Linear(32, 10, bias=bias), nn.ReLU(), nn.Linear(10, 4, bias=bias),
+    ).double().eval()  # fmt: skip
+
+
+class ShareByMagnitude(zennit.core.BasicHook):
+    """Our rule for sums, in zennit's words."""
+
+    def __init__(self):
+        super().__init__(
+            input_modifiers=[torch.abs],
+            param_modifiers=[zennit.core.ParamMod(lambda param, _: param)],
+            output_modifiers=[lambda output: output],
+            gradient_mapper=lambda relevance, outputs: relevance / (outputs[0] + EPSILON),
+            reducer=lambda inputs, gradients: inputs[0] * gradients[0],
+        )
+
+
+def zennit_relevance(model, images, classes, inner):
+    """Compute LRP with zennit: the inner rule, z-box on the first layer, our rule for sums."""
+    low, high = torch.zeros_like(images[:1]), torch.ones_like(images[:1])
+    first = zennit.rules.ZBox(low, high, stabilizer=EPSILON)
+    last_rules = [
+        (zennit.types.Activation, zennit.rules.Pass()),
+        (zennit.types.AvgPool, zennit.rules.Norm(stabilizer=EPSILON)),
+        (zennit.layer.Sum, ShareByMagnitude()),
+        (zennit.types.Linear, inner),
+    ]
+    composite = zennit.composites.SpecialFirstLayerMapComposite(
+        last_rules,
+        [(zennit.types.Linear, first)],
+        canonizers=[
+            zennit.torchvision.ResNetCanonizer(),
+            zennit.canonizers.SequentialMergeBatchNorm(),
+        ],
+    )
+    inputs = images.clone().requires_grad_()
+    with composite.context(model) as modified:
+        logits = modified(inputs)
+        seed = torch.zeros_like(logits)
+        picked = classes.unsqueeze(1)
+        seed.scatter_(1, picked, logits.detach().gather(1, picked))
+        (relevance,) = torch.autograd.grad(logits, inputs, seed)
+    return relevance
+
+
+INNER = {
+    "zplus": lambda: zennit.rules.ZPlus(stabilizer=EPSILON, zero_params=["bias"]),
+    "epsilon": lambda: zennit.rules.Epsilon(epsilon=EPSILON),
+    "gamma": lambda: zennit.rules.Gamma(gamma=0.25, stabilizer=EPSILON, zero_params=["bias"]),
+}
+
+
+@pytest.mark.parametrize("inner", INNER)
+def test_lrp_agrees_with_zennit(inner, images, classes):
+    model = vgg_like()
+    expected = zennit_relevance(model, images, classes, INNER[inner]())
+    assert relative_error(el.LRP(inner)(model, images, classes), expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet18"])
+def test_lrp_agrees_with_zennit_on_large_networks(name):
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(name, weights=None).double().eval()
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d) and layer.bias is None:
+            # Without a bias zennit cannot undo its folding of batch norm.
+            layer.bias = nn.Parameter(torch.zeros_like(layer.weight[:, 0, 0, 0]))
+        if isinstance(layer, nn.BatchNorm2d):
+            # What zennit leaves behind of a folded batch norm divides by √(1 + eps).
+            layer.eps = 0.0
+            nn.init.uniform_(layer.running_mean, -0.5, 0.5)
+            nn.init.uniform_(layer.running_var, 0.5, 2.0)
+    images, classes = torch.rand(1, 3, 64, 64, dtype=torch.float64), torch.tensor([7])
+    found = el.LRP()(model, images, classes)
+    assert relative_error(found, zennit_relevance(model, images, classes, INNER["zplus"]())) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["small", "vgg16", "resnet18"])
+def test_guided_backprop_agrees_with_captum(name):
+    torch.manual_seed(0)
+    if name == "small":
+        model = vgg_like()
+    else:
+        model = torchvision.models.get_model(name, weights=None).double().eval()
+    size = 16 if name == "small" else 64
+    images, classes = torch.rand(2, 3, size, size, dtype=torch.float64), torch.tensor([1, 3])
+    found = el.GuidedBackprop()(model, images, classes)
+    captums = model if name != "resnet18" else without_shared_relu(model)
+    expected = CaptumGuidedBackprop(captums).attribute(images.clone().requires_grad_(), classes)
+    assert relative_error(found, expected) < 1e-5
+
+
+def without_shared_relu(model):
+    """Give captum, whose hooks take each module once, a ReLU of its own for each use."""
+    network = el.prepare(model)
+    modules = dict(network.named_modules())
+    for node in network.graph.nodes:
+        if node.op == "call_module" and isinstance(modules[node.target], nn.ReLU):
+            node.target = f"{node.target}_{node.name}"
+            modules[node.target] = nn.ReLU()
+    return el.Network(modules, network.graph).eval()
+
+
+def test_without_a_rule_the_walk_is_the_chain_rule(network, images, classes):
+    class ChainRule(Propagation):
+        pass
+
+    expected = el.Gradient()(network, images, classes)
+    torch.testing.assert_close(ChainRule()(network, images, classes), expected)
+
+
+@pytest.mark.parametrize("inner", ["zplus", "gamma", "epsilon"])
+def test_lrp_conserves_relevance_without_biases(inner, images, classes):
+    model = vgg_like(bias=False)
+    logits = model(images).gather(1, classes.unsqueeze(1)).squeeze(1)
+    total = el.LRP(inner, epsilon=1e-12)(model, images, classes).sum(dim=(1, 2, 3))
+    torch.testing.assert_close(total, logits, rtol=1e-6, atol=1e-9)
+
+
+def test_lrp_zplus_conserves_relevance_even_with_biases(network, images, classes):
+    logits = network(images).gather(1, classes.unsqueeze(1)).squeeze(1)
+    total = el.LRP(epsilon=1e-12)(network, images, classes).sum(dim=(1, 2, 3))
+    torch.testing.assert_close(total, logits, rtol=2e-2, atol=0)
+
+
+def test_lrp_epsilon_is_gradient_times_input_without_biases(images, classes):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Identity(), nn.Flatten(), nn.Linear(768, 10, bias=False), nn.ReLU(),
+        nn.Linear(10, 4, bias=False),
+    ).double().eval()  # fmt: skip
+    first = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.ReLU()).double()
+    nn.init.dirac_(first[0].weight)
+    whole = nn.Sequential(first, model).eval()
+    found = el.LRP("epsilon", epsilon=1e-12)(whole, images, classes)
+    expected = el.GradientTimesInput()(whole, images, classes)
+    torch.testing.assert_close(found, expected)
+
+
+def test_lrp_zbox_with_bounds_per_channel_by_hand():
+    layer = nn.Linear(2, 1, bias=True)
+    layer.weight.data, layer.bias.data = torch.tensor([[2.0, -1.0]]), torch.tensor([5.0])
+    model = el.prepare(nn.Sequential(nn.Flatten(), layer), mean=[0.5, 0.0], std=[0.5, 1.0])
+    images = torch.tensor([0.75, 0.25]).view(1, 2, 1, 1)
+    # After normalisation x = (0.5, 0.25), l = (-1, 0), h = (1, 1), so that
+    # z = (2·0.5 − (−1)·2, −0.25 − 1·(−1)) = (3, 0.75), and the logit is 1 − 0.25 + 5.
+    expected = 5.75 * torch.tensor([3 / 3.75, 0.75 / 3.75])
+    found = el.LRP()(model, images, torch.tensor([0])).flatten()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [nn.Sigmoid(), nn.GELU()], ids=["Sigmoid", "GELU"])
+def test_lrp_names_a_layer_that_it_has_no_rule_for(layer):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), layer, nn.Linear(3, 2)).eval()
+    with pytest.raises(ValueError, match=rf"no rule for the layer '_2' \({type(layer).__name__}\)"):
+        el.LRP()(model, torch.rand(1, 1, 2, 2), torch.tensor([0]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"inner": "z"}, "'zplus', 'gamma' or 'epsilon'"), ({"epsilon": 0}, "epsilon must be"),
+     ({"gamma": -1}, "gamma must be")],
+)  # fmt: skip
+def test_lrp_refuses_bad_parameters(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        el.LRP(**arguments)
+
+
+@pytest.fixture
+def patterns(network):
+    generator = torch.Generator().manual_seed(5)
+    data = torch.rand(70, 3, 16, 16, dtype=torch.float64, generator=generator)
+    return el.fit_patterns(network, data)
+
+
+def test_each_neurons_weight_times_pattern_is_one(network, patterns):
+    for name, pattern in patterns.items():
+        weight = network.get_submodule(name).weight
+        assert pattern.shape == weight.shape
+        torch.testing.assert_close(
+            (weight * pattern).flatten(1).sum(dim=1), torch.ones(len(weight)).double()
+        )
+
+
+def test_patterns_of_a_dense_layer_are_covariance_over_variance_where_it_fires():
+    torch.manual_seed(0)
+    layer = nn.Linear(6, 3).double()
+    network = el.prepare(nn.Sequential(nn.Flatten(), layer, nn.ReLU()))
+    data = torch.rand(200, 1, 2, 3, dtype=torch.float64)
+    layer.bias.data.copy_(-layer.weight.data.sum(dim=1) / 2)
+    (pattern,) = el.fit_patterns(network, data).values()
+    x = data.flatten(1)
+    for neuron in range(3):
+        y = x @ layer.weight[neuron].detach()
+        fires = y + layer.bias[neuron] > 0
+        joint = torch.cov(torch.cat([x[fires], y[fires].unsqueeze(1)], dim=1).T, correction=0)
+        torch.testing.assert_close(pattern[neuron], joint[:6, 6] / joint[6, 6])
+
+
+def test_patterns_of_a_convolution_are_those_of_a_dense_layer_on_its_patches():
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2).double()
+    network = el.prepare(nn.Sequential(convolution, nn.ReLU()))
+    data = torch.rand(20, 4, 8, 8, dtype=torch.float64)
+    (pattern,) = el.fit_patterns(network, data).values()
+    patches = nn.functional.unfold(data, 3, padding=1, stride=2).transpose(1, 2).flatten(0, 1)
+    for group in range(2):
+        seen = patches.view(-1, 2, 18)[:, group].reshape(-1, 1, 1, 18)
+        dense = nn.Linear(18, 3).double()
+        own = slice(3 * group, 3 * group + 3)
+        dense.weight.data, dense.bias.data = (
+            convolution.weight[own].flatten(1),
+            convolution.bias[own],
+        )
+        (expected,) = el.fit_patterns(
+            el.prepare(nn.Sequential(nn.Flatten(), dense, nn.ReLU())), seen
+        ).values()
+        torch.testing.assert_close(pattern[own].flatten(1), expected)
+
+
+def test_a_neuron_that_never_fires_gets_the_pattern_of_white_noise():
+    layer = nn.Linear(4, 2)
+    layer.bias.data[1] = -100
+    network = el.prepare(nn.Sequential(nn.Flatten(), layer, nn.ReLU()))
+    (pattern,) = el.fit_patterns(network, torch.rand(30, 1, 2, 2)).values()
+    weight = layer.weight[1].detach()
+    torch.testing.assert_close(pattern[1], weight / weight.square().sum())
+    assert pattern.isfinite().all()
+
+
+def test_a_neuron_without_weights_gets_a_pattern_of_zeros():
+    layer = nn.Linear(4, 2)
+    layer.weight.data[1] = 0
+    network = el.prepare(nn.Sequential(nn.Flatten(), layer))
+    (pattern,) = el.fit_patterns(network, torch.rand(30, 1, 2, 2)).values()
+    assert pattern[1].abs().max() == 0
+    assert pattern[0].abs().min() > 0
+
+
+def test_patterns_need_two_images(network, images):
+    with pytest.raises(ValueError, match="at least two"):
+        el.fit_patterns(network, images[:1])
+
+
+def test_pattern_attribution_of_a_linear_network_is_weight_times_pattern_times_output():
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 2)
+    network = el.prepare(nn.Sequential(nn.Flatten(), layer))
+    patterns = el.fit_patterns(network, torch.rand(30, 1, 2, 2))
+    images = torch.rand(1, 1, 2, 2)
+    found = el.PatternAttribution(patterns)(network, images, torch.tensor([1]))
+    (pattern,) = patterns.values()
+    expected = (layer.weight * pattern)[1] * network(images)[0, 1]
+    torch.testing.assert_close(found.flatten(), expected.detach())
+
+
+def test_bad_patterns_are_refused(network, images, classes, patterns):
+    first = next(iter(patterns))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        el.PatternAttribution({**patterns, first: patterns[first] * math.nan})
+    with pytest.raises(ValueError, match="zero everywhere"):
+        el.PatternAttribution({**patterns, first: patterns[first] * 0})
+    with pytest.raises(ValueError, match=f"no pattern for layer '{first}'"):
+        missing = {name: value for name, value in patterns.items() if name != first}
+        el.PatternAttribution(missing)(network, images, classes)
+    with pytest.raises(ValueError, match="has the shape"):
+        el.PatternAttribution({**patterns, first: patterns[first][:1]})(network, images, classes)
