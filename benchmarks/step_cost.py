@@ -1,14 +1,15 @@
-"""Measure what a step of the attack costs, in gradient explanations, all in one run.
+"""Measure what a step of the attack costs, in explanations, all in one run.
 
-python benchmarks/step_cost.py [--repeats 7]
+python benchmarks/step_cost.py [--model NAME ...] [--repeats 5]
 
-Three things are timed in turn, repeatedly, so that a busy machine slows all of them alike: an
-explanation; a step of our attack; the same step by PyTorch's plain double backward.
+For each model and method three things are timed in turn, repeatedly, so that a busy machine slows
+all of them alike: an explanation; a step of our attack; and, for the methods that PyTorch can
+differentiate twice by itself, the same step by its plain double backward.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,16 @@ from explman_lite.layers import FrozenConv2d
 
 RESULT = Path(__file__).parents[1] / "results" / "step_cost.csv"
 BETA = 30.0
+PLAIN = {"Gradient", "GradientTimesInput", "IntegratedGradients", "SmoothGrad(Gradient)"}
+
+
+def load(name: str) -> el.Network:
+    """Load a network; the large ones with random weights, which cost the same."""
+    if name in {"efficientnet_lite0", "digits_vgg"}:
+        return el.load_model(name)
+    import torchvision
+
+    return el.prepare(torchvision.models.get_model(name, weights=None))
 
 
 def plain(network: el.Network) -> el.Network:
@@ -33,14 +44,27 @@ def plain(network: el.Network) -> el.Network:
     return el.Network(modules, network.graph).eval()
 
 
-def step(network: nn.Module, image: Tensor, target: Tensor, classes: Tensor) -> Callable[[], None]:
+def methods(network: el.Network, image: Tensor) -> Iterator[el.Explainer]:
+    yield el.Gradient()
+    yield el.GradientTimesInput()
+    yield el.GuidedBackprop()
+    yield el.LRP()
+    yield el.PatternAttribution(el.fit_patterns(network, torch.cat([image, 1 - image])))
+    yield el.IntegratedGradients(steps=10)
+    yield el.SmoothGrad(samples=10)
+
+
+def step(
+    explainer: el.Explainer, network: nn.Module, image: Tensor, classes: Tensor
+) -> Callable[[], None]:
     """Return the work of one attack step, without the optimiser."""
+    target = torch.rand(1, *image.shape[2:], generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         logits = network(image)
 
     def run() -> None:
         pixels = image.clone().requires_grad_()
-        explanation = el.Gradient().explain(network, pixels, classes)
+        explanation = explainer.explain(network, pixels, classes)
         distance = el.metrics.mse(el.relevance_map(explanation.attribution), target)
         change = el.metrics.mse(explanation.logits, logits)
         torch.autograd.grad((distance + change).sum(), pixels)
@@ -61,39 +85,49 @@ def measure(actions: dict[str, Callable[[], None]], repeats: int) -> dict[str, f
     return {name: min(values) for name, values in times.items()}
 
 
+def rows(name: str, repeats: int) -> Iterator[dict[str, object]]:
+    network = el.smoothed(load(name), BETA)
+    image = el.load_photo("chelsea")
+    classes = torch.tensor([285])
+    gradient = None
+    for explainer in methods(network, image):
+        actions = {
+            "explanation": lambda e=explainer: e(network, image, classes),
+            "step": step(explainer, network, image, classes),
+        }
+        if explainer.name in PLAIN:
+            actions["plain"] = step(explainer, plain(network), image, classes)
+        seconds = measure(actions, repeats)
+        gradient = gradient or seconds["explanation"]
+        yield {
+            "model": name,
+            "method": explainer.name,
+            "explanation / gradient": seconds["explanation"] / gradient,
+            "step / explanation": seconds["step"] / seconds["explanation"],
+            "step / gradient": seconds["step"] / gradient,
+            "plain step / step": seconds.get("plain", float("nan")) / seconds["step"],
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--model", nargs="+", default=["efficientnet_lite0", "vgg16"])
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
     torch.manual_seed(0)
-    network = el.smoothed(el.load_model(), BETA)
-    image = el.load_photo("chelsea")
-    classes = network(image).argmax(dim=1)
-    target = torch.rand(1, 224, 224)
-    seconds = measure(
-        {
-            "explanation": lambda: el.Gradient()(network, image, classes),
-            "step": step(network, image, target, classes),
-            "step, plain double backward": step(plain(network), image, target, classes),
-        },
-        repeats,
-    )
-    table = pd.DataFrame(
-        {
-            "what": list(seconds),
-            "explanations": [value / seconds["explanation"] for value in seconds.values()],
-        }
-    ).round(2)
+    measured = []
+    for name in options.model:
+        for row in rows(name, options.repeats):
+            print(row, flush=True)
+            measured.append(row)
     el.results.save_table(
         RESULT,
-        table,
-        command=f"python benchmarks/step_cost.py --repeats {repeats}",
-        model="efficientnet_lite0",
+        pd.DataFrame(measured).round(2),
+        command=f"python benchmarks/step_cost.py --repeats {options.repeats}",
         size=224,
-        explainer="Gradient",
         beta=BETA,
+        points_of_averaging_methods=10,
     )
-    print(table.to_string(index=False))
 
 
 if __name__ == "__main__":

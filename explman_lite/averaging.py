@@ -19,8 +19,11 @@ from explman_lite.models import Network
 from explman_lite.smoothing import smoothed
 from explman_lite.validation import check_classes, check_positive
 
-CHUNK = 32
-"""How many points are explained, and differentiated, at a time."""
+PIXELS_KEPT = 32 * 224**2
+"""Up to so many pixels, in all points and samples, the graphs of a differentiable map are kept."""
+PIXELS_PER_PASS = 2 * 224**2
+"""How many pixels go through the network at once on a CPU, where more gain nothing and buffers
+beyond some 30 MB are slow to allocate; a GPU takes as many as are kept."""
 
 
 class _Recomputed(torch.autograd.Function):
@@ -48,9 +51,9 @@ class _Recomputed(torch.autograd.Function):
 class Averaged(Explainer):
     """What the averaging explainers share: another explainer, and the points to average over.
 
-    Up to `CHUNK` points are explained at once and their graphs kept, so that an attack step
-    costs two explanations. With more, the graphs are built chunk by chunk when the gradient
-    needs them: memory stays bounded and a step costs three.
+    The graphs of up to 32 points of 224 × 224 pixels are kept, so that an attack step costs two
+    explanations. With more, graphs are built pass by pass when the gradient needs them: memory
+    stays bounded and a step costs three.
     """
 
     def __init__(self, explainer: Explainer, count: int, name: str) -> None:
@@ -64,8 +67,11 @@ class Averaged(Explainer):
 
     def mean(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
         """Average the inner attribution over all points."""
-        at_once = max(CHUNK // len(images), 1)
-        bounded = self.count > at_once and images.requires_grad and torch.is_grad_enabled()
+        pixels = len(images) * images[0, 0].numel()
+        per_pass = PIXELS_PER_PASS if images.device.type == "cpu" else PIXELS_KEPT
+        at_once = max(per_pass // pixels, 1)
+        differentiable = images.requires_grad and torch.is_grad_enabled()
+        bounded = differentiable and self.count * pixels > PIXELS_KEPT
         total = torch.zeros_like(images)
         for start in range(0, self.count, at_once):
             stop = min(start + at_once, self.count)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAP_COLOURS = "inferno"
 BEFORE, AFTER, THIRD = "#0072B2", "#D55E00", "#009E73"
 
+_COLOUR_BAR, _TITLE = 0.9, 0.3
+"""Room for them, in inches."""
+
 _STYLE: dict[str, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 100,
@@ -104,8 +107,9 @@ def panel(
     rows = -(-len(pictures) // columns)
     maps = [picture for picture in pictures.values() if picture.ndim == 2]
     top = colour_limit(maps) if top is None else top
+    width = height * columns + (_COLOUR_BAR if maps else 0)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(height * columns, (height + 0.3) * rows), squeeze=False
+        rows, columns, figsize=(width, (height + _TITLE) * rows), squeeze=False
     )
     drawn = None
     for ax, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
@@ -117,7 +121,7 @@ def panel(
     for ax in axes.flat[len(pictures) :]:
         ax.set_axis_off()
     if drawn is not None:
-        figure.colorbar(drawn, ax=axes, label="relevance (mean 1)", fraction=0.03, extend="max")
+        figure.colorbar(drawn, ax=axes, label="relevance (mean 1)", extend="max", aspect=25)
     return figure
 
 

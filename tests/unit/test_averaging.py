@@ -40,8 +40,10 @@ def test_chunks_change_neither_the_map_nor_its_gradient(
 ):
     smooth = el.smoothed(network, 3.0)
     results = []
-    for chunk in (100, 6, 1):
-        monkeypatch.setattr(averaging, "CHUNK", chunk)
+    batch = 3 * 16 * 16
+    for kept, per_pass in ((100, 100), (100, 2), (6, 2), (1, 1)):
+        monkeypatch.setattr(averaging, "PIXELS_KEPT", kept * batch)
+        monkeypatch.setattr(averaging, "PIXELS_PER_PASS", per_pass * batch)
         pixels = images.clone().requires_grad_()
         attribution = method(smooth, pixels, classes)
         (gradient,) = torch.autograd.grad(attribution.pow(2).sum(), pixels)
@@ -50,18 +52,26 @@ def test_chunks_change_neither_the_map_nor_its_gradient(
         torch.testing.assert_close(other, results[0])
 
 
-def test_chunks_bound_how_many_points_are_differentiated_at_once(network, images, classes):
-    largest = 0
+@pytest.mark.parametrize(
+    ("kept", "with_graph", "in_all"), [(100, 10, 10), (10, 0, 20)], ids=["kept", "bounded"]
+)
+def test_graphs_are_kept_up_to_a_bound_and_built_anew_beyond(
+    kept, with_graph, in_all, network, images, classes, monkeypatch
+):
+    monkeypatch.setattr(averaging, "PIXELS_KEPT", kept * images[:, 0].numel())
+    monkeypatch.setattr(averaging, "PIXELS_PER_PASS", 2 * images[:, 0].numel())
+    differentiable = []
 
     class Watching(el.Gradient):
         def explain(self, model, images, classes):
-            nonlocal largest
-            largest = max(largest, len(images))
+            differentiable.append(images.requires_grad)
             return super().explain(model, images, classes)
 
-    method = el.SmoothGrad(Watching(), samples=100)
-    method(network, images.requires_grad_(), classes).sum().backward()
-    assert largest <= averaging.CHUNK
+    method = el.SmoothGrad(Watching(), samples=20)
+    attribution = method.explain(network, images.requires_grad_(), classes).attribution
+    assert sum(differentiable) == with_graph
+    attribution.sum().backward()
+    assert len(differentiable) == in_all
 
 
 def test_smoothgrad_of_a_linear_network_is_its_gradient(images, classes):
