@@ -10,10 +10,11 @@ from explman_lite.averaging import BetaSmoothing, IntegratedGradients, SmoothGra
 from explman_lite.digits import load_digits
 from explman_lite.explainers import Explainer, Explanation, Gradient, GradientTimesInput
 from explman_lite.images import load_photo, photo_names, text_target
+from explman_lite.lrp import LRP
 from explman_lite.maps import relevance_map
 from explman_lite.models import Network, class_names, load_model, model_names, prepare
-from explman_lite.patterns import fit_patterns
-from explman_lite.propagation import LRP, GuidedBackprop, PatternAttribution
+from explman_lite.patterns import PatternAttribution, fit_patterns
+from explman_lite.propagation import GuidedBackprop
 from explman_lite.smoothing import smoothed
 
 __all__ = [

@@ -15,10 +15,11 @@ from explman_lite import attack, figures
 from explman_lite.averaging import IntegratedGradients, SmoothGrad
 from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
 from explman_lite.images import load_photo, photo_names, text_target
+from explman_lite.lrp import LRP
 from explman_lite.maps import relevance_map
 from explman_lite.models import Network, class_names, load_model, model_names
-from explman_lite.patterns import fit_patterns
-from explman_lite.propagation import LRP, GuidedBackprop, PatternAttribution
+from explman_lite.patterns import PatternAttribution, fit_patterns
+from explman_lite.propagation import GuidedBackprop
 from explman_lite.results import provenance, write_atomically
 
 

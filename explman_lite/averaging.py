@@ -7,6 +7,7 @@ softplus network averages over noise as well, for the price of one explanation.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -61,9 +62,9 @@ class Averaged(Explainer):
             raise ValueError(f"{name} must be an integer of at least 1, got {count}")
         self.explainer, self.count = explainer, count
 
+    @abstractmethod
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
         """Return the points ``start`` to ``stop`` of each image: (points · N, C, H, W)."""
-        raise NotImplementedError
 
     def mean(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
         """Average the inner attribution over all points."""

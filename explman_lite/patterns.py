@@ -1,6 +1,8 @@
-"""The patterns of Pattern Attribution, estimated from data."""
+"""Pattern Attribution, and the patterns it needs, estimated from data."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +10,85 @@ from torch import Tensor, fx, nn
 
 from explman_lite.layers import FrozenConv2d
 from explman_lite.models import prepare
-from explman_lite.propagation import ACTIVATIONS, LINEAR, frozen_weight, linear
+from explman_lite.propagation import (
+    ACTIVATIONS,
+    LINEAR,
+    Passage,
+    Propagation,
+    frozen_weight,
+    linear,
+    transposed,
+)
 from explman_lite.validation import check_images
 
 _BATCH = 64
+
+
+class PatternAttribution(Propagation):
+    r"""The gradient, with every weight multiplied by the pattern its neuron looks for.
+
+    .. math:: R_i = \sum_j w_{ij}\, a_{ij}\, R_j
+
+    The pattern a says in which direction the input varies when the neuron's output does; a
+    weight, in contrast, is also busy cancelling distractors.
+
+    Parameters
+    ----------
+    patterns : mapping of str to Tensor
+        From `fit_patterns`: for each convolution and dense layer, by its name, a tensor in the
+        shape of the weight.
+
+    Raises
+    ------
+    ValueError
+        If a pattern is not finite or zero everywhere; on a call, if a layer has no pattern or
+        one of another shape.
+
+    References
+    ----------
+    Kindermans et al. (2018), "Learning how to explain neural networks: PatternNet and
+    PatternAttribution".
+
+    Examples
+    --------
+    >>> import explman_lite as el, torch
+    >>> model = el.prepare(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)))
+    >>> images = torch.rand(20, 1, 4, 4)
+    >>> explainer = el.PatternAttribution(el.fit_patterns(model, images))
+    >>> explainer(model, images[:1], torch.tensor([2])).shape
+    torch.Size([1, 1, 4, 4])
+    """
+
+    def __init__(self, patterns: Mapping[str, Tensor]) -> None:
+        for name, pattern in patterns.items():
+            if not pattern.isfinite().all():
+                raise ValueError(f"the pattern of layer {name!r} holds NaN or infinity")
+            if not pattern.any():
+                raise ValueError(f"the pattern of layer {name!r} is zero everywhere")
+        self.patterns = dict(patterns)
+
+    def seed(self, logits: Tensor) -> Tensor:
+        """Distribute the logit itself."""
+        return logits
+
+    def rule(self, passage: Passage) -> list[Tensor]:
+        """Use weight times pattern in place of the weight."""
+        if not isinstance(passage.layer, LINEAR):
+            return super().rule(passage)
+        weight = frozen_weight(passage.layer)
+        pattern = self._pattern(str(passage.node.target), weight)
+        return [transposed(passage.layer, weight * pattern, passage.relevance, passage.inputs[0])]
+
+    def _pattern(self, name: str, weight: Tensor) -> Tensor:
+        if name not in self.patterns:
+            raise ValueError(f"there is no pattern for layer {name!r}; fit them on this network")
+        pattern = self.patterns[name]
+        if pattern.shape != weight.shape:
+            raise ValueError(
+                f"the pattern of layer {name!r} has the shape {tuple(pattern.shape)}, "
+                f"expected {tuple(weight.shape)}"
+            )
+        return pattern.to(weight)
 
 
 class _Moments:
