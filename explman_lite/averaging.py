@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -65,6 +66,12 @@ class Averaged(Explainer):
     @abstractmethod
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
         """Return the points ``start`` to ``stop`` of each image: (points · N, C, H, W)."""
+
+    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
+        """Average the inner explanation; the logits are those of the images themselves."""
+        logits = model(images)
+        check_classes(classes, *logits.shape)
+        return Explanation(self.mean(model, images, classes), logits)
 
     def mean(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
         """Average the inner attribution over all points."""
@@ -129,9 +136,18 @@ class IntegratedGradients(Averaged):
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Average the gradient on the way, and weight it by the pixels."""
-        logits = model(images)
-        check_classes(classes, *logits.shape)
-        return Explanation(images * self.mean(model, images, classes), logits)
+        mean, logits = super().explain(model, images, classes)
+        return Explanation(images * mean, logits)
+
+
+@lru_cache(maxsize=1)
+def _unit_noise(distribution: str, seed: int, shape: tuple[int, ...]) -> Tensor:
+    """Draw noise of standard deviation 1; the passes of one explanation share it."""
+    generator = torch.Generator().manual_seed(seed)
+    if distribution == "gaussian":
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    return uniform.clamp(min=1e-15).logit() * math.sqrt(3) / math.pi
 
 
 class SmoothGrad(Averaged):
@@ -197,19 +213,8 @@ class SmoothGrad(Averaged):
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
         """Add the noise of the samples ``start`` to ``stop``."""
         shape = (self.count, 1, *images.shape[1:])
-        generator = torch.Generator().manual_seed(self.seed)
-        if self.distribution == "gaussian":
-            unit = torch.randn(shape, generator=generator, dtype=torch.float64)
-        else:
-            uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
-            unit = uniform.clamp(min=1e-15).logit() * math.sqrt(3) / math.pi
+        unit = _unit_noise(self.distribution, self.seed, shape)
         return (images - self.noise * unit[start:stop].to(images)).flatten(0, 1)
-
-    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Average over the noise."""
-        logits = model(images)
-        check_classes(classes, *logits.shape)
-        return Explanation(self.mean(model, images, classes), logits)
 
 
 class BetaSmoothing(Explainer):

@@ -16,7 +16,6 @@ from explman_lite.propagation import (
     Passage,
     Propagation,
     frozen_weight,
-    linear,
     transposed,
 )
 from explman_lite.validation import check_images
@@ -108,13 +107,14 @@ class _Moments:
         self.inputs = self.weight.new_zeros(shape)
         self.products = self.weight.new_zeros(shape)
 
-    def add(self, inputs: Tensor) -> None:
-        """Add a batch: x, y, and the products x y over all neurons that fire."""
-        outputs = linear(self.layer, frozen_weight(self.layer), inputs)
-        before = outputs + _bias_of(self.layer, outputs)
+    def add(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Add a batch: x, y, and the products x y over all neurons that fire.
+
+        The outputs may hold the bias, which changes no covariance.
+        """
         x = self._patches(inputs)
         y = _positions(outputs).reshape(self.groups, self.weight.shape[1], -1).double()
-        fires = _positions(before).reshape_as(y) > 0 if self.rectified else torch.ones_like(y) > 0
+        fires = y > 0 if self.rectified else torch.ones_like(y, dtype=torch.bool)
         firing = fires.double()
         self.count += firing.sum(dim=2)
         self.outputs += (y * firing).sum(dim=2)
@@ -206,7 +206,9 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
             forward.run(batch.to(device))
             for node in network.graph.nodes:
                 if isinstance(_layer(node, layers), LINEAR):
-                    moments[str(node.target)].add(forward.env[node.all_input_nodes[0]])
+                    moments[str(node.target)].add(
+                        forward.env[node.all_input_nodes[0]], forward.env[node]
+                    )
     return {name: moment.pattern() for name, moment in moments.items()}
 
 
@@ -220,12 +222,6 @@ def _is_rectified(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
 
 def _fan_in(layer: nn.Module) -> int:
     return frozen_weight(layer)[0].numel()
-
-
-def _bias_of(layer: nn.Module, outputs: Tensor) -> Tensor:
-    """Return the bias in a shape that adds to the outputs; zero if there is none."""
-    bias = layer._parameters["bias"]
-    return outputs.new_zeros(1) if bias is None else bias.view(-1, *[1] * (outputs.ndim - 2))
 
 
 def _positions(values: Tensor) -> Tensor:
