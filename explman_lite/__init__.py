@@ -5,16 +5,18 @@ the `attack` changes images until their map is the target; `metrics` and `figure
 """
 
 from explman_lite import checks, figures, metrics, results
-from explman_lite.attack import AttackStep, Manipulation, manipulate
+from explman_lite.attack import manipulate
 from explman_lite.averaging import BetaSmoothing, IntegratedGradients, SmoothGrad
 from explman_lite.digits import load_digits
 from explman_lite.explainers import Explainer, Explanation, Gradient, GradientTimesInput
 from explman_lite.images import load_photo, photo_names, text_target
 from explman_lite.lrp import LRP
+from explman_lite.manipulation import AttackStep, Manipulation
 from explman_lite.maps import relevance_map
 from explman_lite.models import Network, class_names, load_model, model_names, prepare
 from explman_lite.patterns import PatternAttribution, fit_patterns
 from explman_lite.propagation import GuidedBackprop
+from explman_lite.slider import FrameSlider
 from explman_lite.smoothing import smoothed
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "BetaSmoothing",
     "Explainer",
     "Explanation",
+    "FrameSlider",
     "Gradient",
     "GradientTimesInput",
     "GuidedBackprop",

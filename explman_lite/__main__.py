@@ -1,4 +1,4 @@
-"""The command line: ``python -m explman_lite manipulate IMAGE TARGET --out DIR``."""
+"""The command line: ``python -m explman_lite``, with its commands ``manipulate`` and ``bench``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from torch import Tensor
 
 from explman_lite import attack, figures
 from explman_lite.averaging import IntegratedGradients, SmoothGrad
+from explman_lite.bench.command import add_parser as add_bench
 from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
 from explman_lite.images import load_photo, photo_names, text_target
 from explman_lite.lrp import LRP
+from explman_lite.manipulation import Manipulation
 from explman_lite.maps import relevance_map
 from explman_lite.models import Network, class_names, load_model, model_names
 from explman_lite.patterns import PatternAttribution, fit_patterns
@@ -83,14 +85,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--method", choices=sorted(METHODS), default="gradient")
     command.add_argument("--model", choices=PHOTO_MODELS, default="efficientnet_lite0")
-    command.add_argument("--steps", type=int, default=150)
-    command.add_argument("--lr", type=float, default=4e-3, help="largest step size")
-    command.add_argument("--output-weight", type=float, default=10.0, help="weight of the output")
+    command.add_argument("--steps", type=int, default=100)
+    command.add_argument("--lr", type=float, help="largest step size; by method if not given")
+    command.add_argument("--output-weight", type=float, default=13.0, help="weight of the output")
     command.add_argument("--epsilon", type=float, help="bound on the change of any pixel")
     command.add_argument("--size", type=int, default=224, help="height and width in pixels")
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
     command.set_defaults(run=_manipulate)
+    add_bench(commands)
     return parser
 
 
@@ -122,7 +125,7 @@ def _target_map(options: argparse.Namespace, model: Network, explainer: Explaine
     return relevance_map(explainer(model, picture, predicted))
 
 
-def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
+def _save(result: Manipulation, options: argparse.Namespace) -> None:
     import numpy as np
     from PIL import Image
 

@@ -3,6 +3,9 @@ r"""The attack: change the picture invisibly until its explanation is the target
 .. math::
 
    \mathcal L(x_{adv}) = \lVert h(x_{adv}) - h^t \rVert^2 + \gamma \lVert g(x_{adv}) - g(x) \rVert^2
+
+Both terms are free of units, so that γ means the same for every network and resolution: the maps
+have mean 1, and the change of the logits is measured against their own spread.
 """
 
 from __future__ import annotations
@@ -10,18 +13,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from explman_lite import metrics
 from explman_lite.explainers import Explainer
+from explman_lite.lrp import LRP
+from explman_lite.manipulation import AttackStep, Manipulation
 from explman_lite.maps import relevance_map, scale_to_mean_one
 from explman_lite.models import prepare
+from explman_lite.patterns import PatternAttribution
 from explman_lite.smoothing import set_beta, smoothed
 from explman_lite.validation import (
     check_classes,
@@ -31,108 +34,42 @@ from explman_lite.validation import (
     check_target_maps,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+Schedule = Callable[[float], float]
+"""From the fraction of the run, 0 to 1, to the share of the largest step size."""
 
-_WARM_UP = 0.3
-
-
-@dataclass(frozen=True)
-class AttackStep:
-    """One step of the optimisation, as it looked before the pixels moved.
-
-    Attributes
-    ----------
-    step : int
-        From 0.
-    beta : float or None
-        Sharpness of the softplus at this step; None for ReLU.
-    map_loss : Tensor
-        (N,) mean squared distance between the map and the target, both of mean 1.
-    output_loss : Tensor
-        (N,) mean squared change of the logits.
-    """
-
-    step: int
-    beta: float | None
-    map_loss: Tensor
-    output_loss: Tensor
-
+_WARM_UP = 0.1
 
 Callback = Callable[[AttackStep, Tensor], None]
 
 
-@dataclass(frozen=True)
-class Manipulation:
-    """What `manipulate` returns: pictures and maps before and after, judged by the ReLU network.
+def step_size(explainer: Explainer) -> float:
+    """Return the largest step size that `manipulate` takes for a method unless told otherwise.
 
-    Attributes
-    ----------
-    images, original_images : Tensor
-        (N, C, H, W) in [0, 1], after and before the attack.
-    maps, original_maps, target_maps : Tensor
-        (N, H, W), not negative, mean 1 per sample.
-    logits, original_logits : Tensor
-        (N, K).
-    classes : Tensor
-        (N,) the class whose logit is explained.
-    history : list of AttackStep
-        A record per step.
-    diverged : Tensor
-        (N,) bool: the loss of this sample left the finite numbers or ended above twice its
-        start, so its best step was kept instead of the last.
-    explainer : Explainer
-        The method that was attacked.
+    Propagated relevance follows at half the pace of gradients, which spares the picture. A method
+    that averages or smooths another takes the pace of that one. The choice stands on
+    ``results/optimisers.csv``.
     """
+    inner = getattr(explainer, "explainer", explainer)
+    return 2e-3 if isinstance(inner, LRP | PatternAttribution) else 4e-3
 
-    images: Tensor
-    maps: Tensor
-    logits: Tensor
-    classes: Tensor
-    original_images: Tensor
-    original_maps: Tensor
-    original_logits: Tensor
-    target_maps: Tensor
-    history: list[AttackStep]
-    diverged: Tensor
-    explainer: Explainer
 
-    def summary(self) -> pd.DataFrame:
-        """Measure each sample.
+def one_cycle(fraction: float) -> float:
+    """Share of the largest step size after ``fraction`` of the run: up for 10 %, then down.
 
-        Returns
-        -------
-        pandas.DataFrame
-            One row per sample. ``pcc``, ``ssim`` and ``mse`` compare the new map with the target
-            map (``…_target``) and with the map before the attack (``…_original``);
-            ``image_ssim``, ``image_mse`` and ``image_linf`` compare the pictures,
-            ``output_change`` the class probabilities (Euclidean distance).
-        """
-        comparisons = {"target": self.target_maps, "original": self.original_maps}
-        columns = {
-            f"{name}_{reference}": measure(self.maps, maps)
-            for reference, maps in comparisons.items()
-            for name, measure in (
-                ("pcc", metrics.pcc),
-                ("ssim", metrics.ssim),
-                ("mse", metrics.mse),
-            )
-        }
-        columns |= {
-            "image_ssim": metrics.ssim(self.images, self.original_images, data_range=1.0),
-            "image_mse": metrics.mse(self.images, self.original_images),
-            "image_linf": (self.images - self.original_images).abs().flatten(1).amax(dim=1),
-            "output_change": metrics.output_change(self.logits, self.original_logits),
-            "class_kept": self.logits.argmax(dim=1) == self.original_logits.argmax(dim=1),
-        }
-        table = pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
-        return table.rename_axis("sample")
+    Half a cosine each way, from 1/25 to 1 and on to 0.
 
-    def plot(self, sample: int = 0) -> Figure:
-        """Draw one sample: pictures above, maps below, before, after and target."""
-        from explman_lite import figures
+    References
+    ----------
+    Smith and Topin (2019), "Super-convergence".
+    """
+    if fraction < _WARM_UP:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * fraction / _WARM_UP)) / 2
+    return (1 + math.cos(math.pi * (fraction - _WARM_UP) / (1 - _WARM_UP))) / 2
 
-        return figures.manipulation(self, sample)
+
+def constant(fraction: float) -> float:
+    """Share of the largest step size after ``fraction`` of the run: all of it, all the time."""
+    return 1.0
 
 
 def manipulate(
@@ -141,10 +78,12 @@ def manipulate(
     target_maps: Tensor,
     explainer: Explainer,
     *,
-    steps: int = 150,
-    lr: float = 4e-3,
-    output_weight: float = 10.0,
-    beta: tuple[float, float] | None = (10.0, 100.0),
+    steps: int = 100,
+    lr: float | None = None,
+    output_weight: float = 13.0,
+    beta: tuple[float, float] | None = (5.0, 100.0),
+    schedule: Schedule = one_cycle,
+    momentum: tuple[float, float] = (0.8, 0.99),
     epsilon: float | None = None,
     classes: Tensor | None = None,
     progress: bool = True,
@@ -171,12 +110,19 @@ def manipulate(
         The method to attack.
     steps : int
         Number of optimisation steps; each costs about two explanations.
-    lr : float
-        Largest step size, in units of the pixel range [0, 1].
+    lr : float, optional
+        Largest step size, in units of the pixel range [0, 1]; by method if not given, see
+        `step_size`.
     output_weight : float
         γ, how much a change of the output weighs; not negative.
     beta : (float, float) or None
         Sharpness of the softplus at the first and at the last step; None keeps ReLU.
+    schedule : callable
+        From the fraction of the run, 0 to 1, to the share of ``lr`` to take: `one_cycle`, or
+        `constant` as in the paper.
+    momentum : (float, float)
+        Adam's decay rates. Its averages reach back 5 and 100 steps unless told otherwise: an
+        attack is short, and β keeps changing its landscape.
     epsilon : float, optional
         Bound on the change of any pixel (L∞), in units of the pixel range.
     classes : Tensor, optional
@@ -218,6 +164,7 @@ def manipulate(
     check_model(model)
     check_images(images)
     check_target_maps(target_maps, images)
+    lr = step_size(explainer) if lr is None else lr
     _check_settings(steps, lr, output_weight, beta, epsilon)
     network = prepare(model)
     images = images.detach()
@@ -230,7 +177,8 @@ def manipulate(
     targets = scale_to_mean_one(target_maps.to(images)).expand(len(images), -1, -1)
 
     search = _Search(network, images, targets, classes, original.logits, explainer, beta)
-    search.run(steps, lr, output_weight, epsilon, progress, callback)
+    optimiser = torch.optim.Adam([search.pixels], lr=lr, betas=momentum)
+    search.run(optimiser, steps, output_weight, schedule, epsilon, progress, callback)
     found, diverged = search.result()
     if diverged.any():
         warnings.warn(
@@ -281,18 +229,20 @@ class _Search:
 
     def run(
         self,
+        optimiser: torch.optim.Optimizer,
         steps: int,
-        lr: float,
         output_weight: float,
+        schedule: Schedule,
         epsilon: float | None,
         progress: bool,
         callback: Callback | None,
     ) -> None:
-        optimiser = torch.optim.Adam([self.pixels], lr=lr)
+        (group,) = optimiser.param_groups
+        lr = group["lr"]
         try:
             for step in tqdm(range(steps), desc=self.explainer.name, disable=not progress):
                 fraction = step / max(steps - 1, 1)
-                optimiser.param_groups[0]["lr"] = lr * one_cycle(fraction)
+                group["lr"] = lr * schedule(fraction)
                 record = self._differentiate(step, fraction, output_weight)
                 self.history.append(record)
                 if callback is not None:
@@ -315,7 +265,7 @@ class _Search:
             set_beta(self.network, beta)
         explanation = self.explainer.explain(self.network, self.pixels, self.classes)
         map_loss = metrics.mse(relevance_map(explanation.attribution), self.targets)
-        output_loss = metrics.mse(explanation.logits, self.original_logits)
+        output_loss = metrics.logit_change(explanation.logits, self.original_logits)
         loss = map_loss + output_weight * output_loss
         (gradient,) = torch.autograd.grad(loss.sum(), self.pixels)
         self._remember(loss.detach(), gradient)
@@ -346,20 +296,6 @@ class _Search:
         diverged = ~self.finite | (self.last_loss > 2 * self.first_loss)
         kept = torch.where(diverged.view(-1, 1, 1, 1), self.best_pixels, self.pixels.detach())
         return kept, diverged
-
-
-def one_cycle(fraction: float) -> float:
-    """Share of the largest step size after ``fraction`` of the run: up for 30 %, then down.
-
-    Half a cosine each way, from 1/25 to 1 and on to 0.
-
-    References
-    ----------
-    Smith and Topin (2019), "Super-convergence".
-    """
-    if fraction < _WARM_UP:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * fraction / _WARM_UP)) / 2
-    return (1 + math.cos(math.pi * (fraction - _WARM_UP) / (1 - _WARM_UP))) / 2
 
 
 def _check_settings(

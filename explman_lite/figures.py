@@ -20,7 +20,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from explman_lite.attack import Manipulation
+    from explman_lite.manipulation import Manipulation
 
 MAP_COLOURS = "inferno"
 BEFORE, AFTER, THIRD = "#0072B2", "#D55E00", "#009E73"

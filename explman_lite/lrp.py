@@ -47,7 +47,12 @@ class LRP(Propagation):
                          {\sum_k x_k w_{kj} - l_k w_{kj}^+ - h_k w_{kj}^-} R_j
 
     Sums and average pooling share by magnitude, max pooling gives all to the winner, activations
-    and batch norm hand on what they get. Biases get nothing.
+    and batch norm hand on what they get. Biases get nothing: what reaches a unit that only its bias
+    made fire is lost, which in depthwise convolutions can be most of the logit.
+
+    The γ rule is for networks like VGG, where layers see no negative inputs. In efficientnet_lite0
+    they do, behind its linear bottlenecks; there a denominator of the γ rule can come close to
+    zero, and its relevance explodes. The z⁺ rule has no such places.
 
     Parameters
     ----------

@@ -160,3 +160,36 @@ def output_change(first: Tensor, second: Tensor) -> Tensor:
     """
     check_same_shape(first, second)
     return (first.softmax(dim=1) - second.softmax(dim=1)).square().sum(dim=1).sqrt()
+
+
+def logit_change(logits: Tensor, original: Tensor) -> Tensor:
+    r"""Mean squared change of the logits, in units of their variance before the change.
+
+    .. math:: \frac{\sum_k (g_k(x_{adv}) - g_k(x))^2}{\sum_k (g_k(x) - \bar g(x))^2}
+
+    A network that multiplies its logits by ten, and so is ten times as sure, has the same change.
+
+    Parameters
+    ----------
+    logits, original : Tensor
+        (N, K), after and before.
+
+    Returns
+    -------
+    Tensor
+        (N,), not negative; 1 is a change as large as the logits' spread. Where all original logits
+        are equal, as for a single one, the plain mean squared change.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> el.metrics.logit_change(torch.tensor([[0.0, 3.0]]), torch.tensor([[0.0, 2.0]]))
+    tensor([0.5000])
+    """
+    variance = original.detach().var(dim=1, correction=0)
+    return mse(logits, original) / torch.where(variance > 0, variance, 1.0)

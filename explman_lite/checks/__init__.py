@@ -10,9 +10,17 @@ from explman_lite.checks.manipulation_loss import (
     loss_per_sample,
     project,
 )
+from explman_lite.checks.running_on_gpu import (
+    attack_in_chunks,
+    follow_gradient,
+    largest_batch,
+    stopwatch,
+)
 from explman_lite.checks.saliency_maps import (
     completeness_gap,
     depends_on_neighbours,
+    from_baseline,
+    positive_shares,
     relevance_map,
     signed_map,
 )
@@ -20,12 +28,18 @@ from explman_lite.checks.verdict import Verdict
 
 __all__ = [
     "Verdict",
+    "attack_in_chunks",
     "beta_schedule",
     "completeness_gap",
     "depends_on_neighbours",
     "equal_norm_noise",
+    "follow_gradient",
+    "from_baseline",
+    "largest_batch",
     "loss_per_sample",
+    "positive_shares",
     "project",
     "relevance_map",
     "signed_map",
+    "stopwatch",
 ]

@@ -40,7 +40,9 @@ def loss_per_sample(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], An
     weight = 7.0
     maps = relevance_map(attributions)
     size = attributions.abs().sum(dim=1)
-    map_term, output_term = metrics.mse(maps, targets), metrics.mse(logits, original)
+    map_term, squares = metrics.mse(maps, targets), metrics.mse(logits, original)
+    variance = original.var(dim=1, correction=0)
+    output_term = squares / variance
     pixels, outputs = maps[0].numel(), logits.shape[1]
     mistakes = {
         "You scale the maps by the mean of the whole batch, so that a sample's loss depends on "
@@ -59,10 +61,16 @@ def loss_per_sample(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], An
         "number.": pixels * map_term + weight * outputs * output_term,
         "You add up over the logits; take the mean.": map_term + weight * outputs * output_term,
         "You take roots; the loss is the sum of the mean squared errors.": (
-            map_term.sqrt() + weight * output_term.sqrt()
+            map_term.sqrt() + weight * squares.sqrt() / variance
         ),
-        "You compare probabilities; compare the logits.": (
-            map_term + weight * metrics.mse(logits.softmax(dim=1), original.softmax(dim=1))
+        "You compare probabilities; compare the logits.": map_term
+        + weight * metrics.mse(logits.softmax(dim=1), original.softmax(dim=1)) / variance,
+        "Divide the output term by the variance of each sample's original logits, or γ will mean "
+        "something else for every network.": map_term + weight * squares,
+        "Your variance divides by K - 1; for a mean over the logits take .var(dim=1, "
+        "correction=0).": map_term + weight * squares / original.var(dim=1),
+        "You divide by the variance of the whole batch; take each sample's own, dim=1.": (
+            map_term + weight * squares / original.var(correction=0)
         ),
     }
 
@@ -87,7 +95,7 @@ def loss_per_sample(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], An
                 return wrong(sentence)
         return wrong(
             "That is not the mean squared error of the maps plus γ times the mean squared error "
-            "of the logits."
+            "of the logits over their variance."
         )
 
     given = attributions.clone().requires_grad_()

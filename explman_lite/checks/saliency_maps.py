@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from explman_lite.averaging import IntegratedGradients
 from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
 from explman_lite.explainers import Gradient, GradientTimesInput
 from explman_lite.maps import scale_to_mean_one
@@ -153,18 +154,129 @@ def completeness_gap(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> Verd
     def examine(value: Any) -> Verdict:
         if (form := misfit(value, logit.shape)) is not None:
             return form
-        found = value.detach().to(logit)
-        if _close(found, logit - total):
-            return passed("Right: this is what the biases contribute, sample by sample.")
-        for sentence, mistake in mistakes.items():
-            if _close(found, mistake):
-                return wrong(sentence)
-        return wrong(
+        return _compare(
+            value.detach().to(logit),
+            logit - total,
+            "Right: this is what the biases contribute, sample by sample.",
+            mistakes,
             "That is not the logit minus the sum of gradient × input over channels, height "
-            "and width."
+            "and width.",
         )
 
     return judge(lambda: answer(model, images.clone(), classes.clone()), examine)
+
+
+def positive_shares(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> Verdict:
+    """Check a reader's z⁺ rule for a dense layer whose inputs have either sign.
+
+    Parameters
+    ----------
+    answer : callable
+        From inputs (N, I), a weight (J, I) and the relevance of the outputs (N, J) to that of the
+        inputs (N, I): each output shares among the inputs in proportion to the positive x·w.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.positive_shares(lambda x, w, relevance: relevance @ w)
+    ✗ These are not the shares of the positive contributions x·w.
+    """
+    numbers = _generated(3, 5 + 4)
+    inputs, relevance, weight = numbers[:, :5], numbers[:, 5:].abs(), _generated(4, 5)
+    products = inputs.unsqueeze(1) * weight
+
+    def shared(parts: Tensor, over: int = 2) -> Tensor:
+        return (parts / parts.sum(dim=over, keepdim=True) * relevance.unsqueeze(2)).sum(dim=1)
+
+    above = products.clamp(min=0)
+    mistakes = {
+        "You clamp the weight; an input's sign counts as well. Clamp the product.": (
+            shared(inputs.unsqueeze(1) * weight.clamp(min=0))
+        ),
+        "You let negative contributions take part; clamp x·w at zero first.": shared(products),
+        "You share by magnitude; negative contributions get nothing.": shared(products.abs()),
+        "You divide by a sum over the outputs; sum over the inputs.": shared(above, over=1),
+        "You do not divide by the sum of the contributions, so nothing is conserved.": (
+            (above * relevance.unsqueeze(2)).sum(dim=1)
+        ),
+    }
+
+    def examine(value: Any) -> Verdict:
+        if (form := misfit(value, inputs.shape)) is not None:
+            return form
+        return _compare(
+            value.detach().to(inputs),
+            shared(above),
+            "Right: only what speaks for an output is paid, and all of it is.",
+            mistakes,
+            "These are not the shares of the positive contributions x·w.",
+        )
+
+    return judge(lambda: answer(inputs.clone(), weight.clone(), relevance.clone()), examine)
+
+
+def from_baseline(answer: Callable[[nn.Module, Tensor, Tensor, Tensor, int], Any]) -> Verdict:
+    """Check a reader's Integrated Gradients with a baseline of one's own.
+
+    Parameters
+    ----------
+    answer : callable
+        From a model, images (N, C, H, W), classes (N,), a baseline in the shape of the images and
+        a number of steps to the attribution (N, C, H, W), by the middles of equal parts.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> answer = lambda m, x, c, b, n: x * el.Gradient()(m, x, c)
+    >>> el.checks.from_baseline(answer)
+    ✗ That is not the mean gradient on the way, times images minus baseline.
+    """
+    model, steps = _network_with_biases(), 4
+    images, baseline = _generated(2, 3, 1, 3, 3).sigmoid()
+    classes = model(images).argmin(dim=1)
+    way = images - baseline
+
+    def mean_gradient(shift: float) -> Tensor:
+        points = [baseline + (k + shift) / steps * way for k in range(steps)]
+        return torch.stack([Gradient()(model, p, classes) for p in points]).mean(dim=0)
+
+    mean = mean_gradient(0.5)
+    mistakes = {
+        "You start from black; start from the baseline that is given.": (
+            IntegratedGradients(steps)(model, images, classes)
+        ),
+        "You multiply by the images; multiply by images minus baseline.": images * mean,
+        "You walk the wrong way: multiply by images minus baseline.": -way * mean,
+        "You add up all gradients; divide by the number of steps.": way * mean * steps,
+        "You take the gradient at the end of each part; take the middle.": way * mean_gradient(1),
+        "You take the gradient at the start of each part; take the middle.": way * mean_gradient(0),
+        "You look at the image alone; average on the way.": way
+        * Gradient()(model, images, classes),
+    }
+
+    def examine(value: Any) -> Verdict:
+        if (form := misfit(value, images.shape)) is not None:
+            return form
+        return _compare(
+            value.detach().to(images),
+            way * mean,
+            "Right: the gradient averaged on the way from the baseline, times the way.",
+            mistakes,
+            "That is not the mean gradient on the way, times images minus baseline.",
+        )
+
+    arguments = images.clone(), classes.clone(), baseline.clone(), steps
+    return judge(lambda: answer(model, *arguments), examine)
 
 
 def depends_on_neighbours(answer: Callable[[Callable[[Tensor], Tensor]], Any]) -> Verdict:
@@ -224,6 +336,18 @@ def _said(answer: Callable[[Callable[[Tensor], Tensor]], Any], scale: Any) -> bo
 
 def _expect(said: bool, *, guilty: bool, otherwise: str) -> Verdict:
     return passed("") if said == guilty else wrong(otherwise)
+
+
+def _compare(
+    found: Tensor, expected: Tensor, praise: str, mistakes: dict[str, Tensor], otherwise: str
+) -> Verdict:
+    """Recognise the right answer, or a known mistake by what it yields."""
+    if _close(found, expected):
+        return passed(praise)
+    for sentence, mistake in mistakes.items():
+        if _close(found, mistake):
+            return wrong(sentence)
+    return wrong(otherwise)
 
 
 def _judge_scale(found: Tensor, praise: str) -> Verdict:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import explman_lite as el
-from explman_lite.attack import one_cycle
+from explman_lite.attack import constant, one_cycle, step_size
 
 STEP = 1e-5
 FAST = {"steps": 8, "lr": 0.02, "progress": False}
@@ -144,8 +144,38 @@ def test_history_records_each_step_and_beta_grows_geometrically(network, images,
 
 def test_one_cycle_goes_up_and_down():
     assert one_cycle(0.0) == pytest.approx(0.04)
-    assert one_cycle(0.3) == pytest.approx(1)
+    assert one_cycle(0.1) == pytest.approx(1)
     assert one_cycle(1.0) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_constant_schedule_makes_larger_first_steps(network, images, targets):
+    def first_step(schedule):
+        steps = []
+        el.manipulate(network, images, targets, el.Gradient(), schedule=schedule,
+                      callback=lambda record, pixels: steps.append(pixels), **FAST)  # fmt: skip
+        return (steps[1] - steps[0]).abs().max().item()
+
+    assert first_step(constant) == pytest.approx(FAST["lr"], rel=1e-4)
+    assert first_step(one_cycle) == pytest.approx(0.04 * FAST["lr"], rel=1e-4)
+
+
+def test_gamma_means_the_same_for_a_network_that_is_ten_times_as_sure(raw, images, targets):
+    class Surer(torch.nn.Sequential):
+        def forward(self, inputs):
+            return 10 * super().forward(inputs)
+
+    sure = el.prepare(Surer(raw).eval())
+    calm = el.manipulate(raw, images, targets, el.Gradient(), **FAST)
+    surer = el.manipulate(sure, images, targets, el.Gradient(), **FAST)
+    torch.testing.assert_close(surer.images, calm.images, rtol=1e-5, atol=1e-6)
+    assert surer.summary().logit_change.tolist() == pytest.approx(
+        calm.summary().logit_change.tolist(), rel=1e-4
+    )
+
+
+def test_propagated_relevance_is_attacked_at_half_the_pace():
+    assert step_size(el.LRP()) == step_size(el.BetaSmoothing(el.LRP(), 1.0)) == 2e-3
+    assert step_size(el.Gradient()) == step_size(el.IntegratedGradients()) == 4e-3
 
 
 def test_a_single_step_works(network, images, targets):

@@ -23,8 +23,10 @@ def loss(
     maps=el.relevance_map,
     mean=el.metrics.mse,
     outputs=lambda values: values,
+    spread=lambda logits: logits.var(dim=1, correction=0),
 ):
-    return mean(maps(attributions), targets) + gamma * mean(outputs(logits), outputs(original))
+    map_term, change = mean(maps(attributions), targets), mean(outputs(logits), outputs(original))
+    return map_term + gamma * change / spread(original)
 
 
 def unscaled(attributions):
@@ -138,6 +140,24 @@ WRONG = [
         "probabilities",
         lambda *given: loss(*given, outputs=lambda y: y.softmax(dim=1)),
         "compare the logits",
+    ),
+    (
+        "loss_per_sample",
+        "no variance",
+        lambda *given: loss(*given, spread=lambda logits: 1.0),
+        "Divide the output term by the variance",
+    ),
+    (
+        "loss_per_sample",
+        "K - 1",
+        lambda *given: loss(*given, spread=lambda logits: logits.var(dim=1)),
+        "correction=0",
+    ),
+    (
+        "loss_per_sample",
+        "variance of the batch",
+        lambda *given: loss(*given, spread=lambda logits: logits.var(correction=0)),
+        "variance of the whole batch",
     ),
     ("loss_per_sample", "detached", lambda *given: loss(*given).detach(), "graph"),
     ("loss_per_sample", "a list", lambda *given: loss(*given).tolist(), "a list"),

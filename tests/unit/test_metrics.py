@@ -65,3 +65,11 @@ def test_different_shapes_are_refused(metric):
 def test_ssim_refuses_what_is_smaller_than_its_window():
     with pytest.raises(ValueError, match="at least 7"):
         metrics.ssim(torch.zeros(1, 6, 9), torch.zeros(1, 6, 9))
+
+
+def test_logit_change_is_in_units_of_the_original_spread():
+    original = torch.tensor([[0.0, 2.0], [0.0, 20.0]])
+    logits = torch.tensor([[0.0, 3.0], [0.0, 30.0]])
+    assert metrics.logit_change(logits, original).tolist() == [0.5, 0.5]
+    single = torch.tensor([[1.0]])
+    assert metrics.logit_change(single + 2, single).tolist() == [4.0]

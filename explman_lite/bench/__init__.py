@@ -1,0 +1,34 @@
+"""The benchmark: many pairs of pictures, six methods, and what chance would have reached.
+
+```SUITES``` says what is computed, `measure` computes one job of it, `run` all of them, here or on a
+cluster, and `compare_methods` reads the table.
+"""
+
+from explman_lite.bench.compare import (
+    Comparison,
+    Interval,
+    bootstrap_interval,
+    compare_methods,
+    paired_difference,
+)
+from explman_lite.bench.measurement import measure
+from explman_lite.bench.runner import run
+from explman_lite.bench.settings import paper_settings
+from explman_lite.bench.suites import METHODS, SUITES, Case, Job, Pair, Suite
+
+__all__ = [
+    "METHODS",
+    "SUITES",
+    "Case",
+    "Comparison",
+    "Interval",
+    "Job",
+    "Pair",
+    "Suite",
+    "bootstrap_interval",
+    "compare_methods",
+    "measure",
+    "paired_difference",
+    "paper_settings",
+    "run",
+]

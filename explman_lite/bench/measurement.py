@@ -1,0 +1,241 @@
+"""One job: attack its pairs, and measure what was reached and what chance would have reached."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from explman_lite import metrics
+from explman_lite.attack import manipulate
+from explman_lite.averaging import IntegratedGradients
+from explman_lite.bench.pictures import GENERATED, Pictures, open_pictures
+from explman_lite.bench.settings import paper_settings
+from explman_lite.bench.suites import ARCHITECTURES, Job
+from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
+from explman_lite.lrp import LRP
+from explman_lite.manipulation import Manipulation
+from explman_lite.maps import relevance_map
+from explman_lite.models import IMAGENET_MEAN, IMAGENET_STD, Network, load_model, prepare
+from explman_lite.patterns import PatternAttribution, fit_patterns
+from explman_lite.propagation import GuidedBackprop
+
+_ONE_AT_A_TIME = Lock()
+"""A worker may have several threads, but has one device: jobs of a process wait for each other."""
+
+
+class _Stage(NamedTuple):
+    """What the jobs of one case share."""
+
+    network: Network
+    explainer: Explainer
+    pictures: Pictures
+
+    def load(self, indices: Iterable[int]) -> Tensor:
+        """Load pictures (N, C, H, W) as the network wants them."""
+        images = torch.stack([self.pictures.picture(index) for index in indices])
+        return images.to(next(self.network.parameters()))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Explain the predicted classes of pictures: (N, H, W)."""
+        with torch.no_grad():
+            predicted = self.network(images).argmax(dim=1)
+        return relevance_map(self.explainer(self.network, images, predicted))
+
+
+def measure(job: Job, data: str | None = None) -> pd.DataFrame:
+    """Attack the pairs of a job and measure them.
+
+    Runs on the GPU if there is one. Networks, pictures and patterns are loaded once per process.
+
+    Parameters
+    ----------
+    job : Job
+        From `Suite.jobs`.
+    data : str, optional
+        Folder for downloaded pictures.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per pair: suite, model, method, settings, the pair's number and the names of its
+        pictures, all columns of `Manipulation.summary`, and
+
+        - the un-attacked picture: ``pcc_target_unattacked``, ``ssim_target_unattacked`` compare
+          its map with the target;
+        - a random perturbation of the same length: ``pcc_target_noise``, ``pcc_original_noise``
+          compare its map, ``output_change_noise`` its class probabilities;
+        - a random target: ``pcc_random_target`` compares the attacked map with the map of a
+          third picture, which has what all maps of such pictures have in common, as shuffled
+          pixels would not;
+        - ``diverged``, ``steps``, ``seconds`` per pair, and ``device``.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the attack was interrupted: a part of it is not a result.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from explman_lite.bench import SUITES, measure
+    >>> job = replace(SUITES["digits"], batch=2, steps=3).jobs(limit=2)[0]
+    >>> table = measure(job)
+    >>> table[["method", "pair", "steps"]].to_dict("list")
+    {'method': ['Gradient', 'Gradient'], 'pair': [0, 1], 'steps': [3, 3]}
+    """
+    with _ONE_AT_A_TIME, _same_every_time():
+        stage = _stage(*job.case[:2], job.pictures, job.precision, job.path_points, data)
+        images = stage.load(pair.source for pair in job.pairs)
+        target_maps = stage.maps(stage.load(pair.target for pair in job.pairs))
+        start = time.perf_counter()
+        result = _attack(job, stage, images, target_maps)
+        columns: dict[str, Any] = result.summary().to_dict("list")
+        seconds = (time.perf_counter() - start) / len(job.pairs)
+        columns |= _controls(job, stage, result)
+    columns |= {
+        "diverged": result.diverged.cpu().numpy(),
+        "steps": len(result.history),
+        "seconds": seconds,
+        "device": _device_name(),
+    }
+    return pd.DataFrame(_labels(job, stage.pictures) | columns).map(_rounded)
+
+
+def _rounded(value: Any) -> Any:
+    """Keep six digits of a fraction: what rounding errors of other machines leave alone."""
+    return float(f"{value:.6g}") if isinstance(value, (float, np.floating)) else value
+
+
+def _labels(job: Job, pictures: Pictures) -> dict[str, Any]:
+    """Say which pair of which case a row is about."""
+    return {
+        "suite": job.suite,
+        **job.case._asdict(),
+        "pair": [pair.number for pair in job.pairs],
+        "source": [pictures.name(pair.source) for pair in job.pairs],
+        "target": [pictures.name(pair.target) for pair in job.pairs],
+        "random_target": [pictures.name(pair.other) for pair in job.pairs],
+    }
+
+
+def _attack(job: Job, stage: _Stage, images: Tensor, target_maps: Tensor) -> Manipulation:
+    settings: dict[str, Any] = {}
+    if job.case.settings == "paper":
+        with torch.no_grad():
+            logits = stage.network(images)
+        pixels = images.shape[-2] * images.shape[-1]
+        settings = paper_settings(job.case.model, job.case.method, logits, pixels)
+    if job.steps is not None:
+        settings["steps"] = job.steps
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the attack diverged", RuntimeWarning)
+        warnings.filterwarnings("error", "interrupted after", RuntimeWarning)
+        try:
+            return manipulate(
+                stage.network, images, target_maps, stage.explainer, progress=False, **settings
+            )
+        except RuntimeWarning as interrupted:
+            raise KeyboardInterrupt(str(interrupted)) from None
+
+
+def _controls(job: Job, stage: _Stage, result: Manipulation) -> dict[str, Any]:
+    """Measure the same without an attack, with noise in its place, and with another target."""
+    noisy = _noisy(result, [(job.seed, pair.number) for pair in job.pairs])
+    explanation = stage.explainer.explain(stage.network, noisy, result.classes)
+    noisy_maps = relevance_map(explanation.attribution)
+    other_maps = stage.maps(stage.load(pair.other for pair in job.pairs))
+    before, target = result.original_maps, result.target_maps
+    columns = {
+        "pcc_target_unattacked": metrics.pcc(before, target),
+        "ssim_target_unattacked": metrics.ssim(before, target),
+        "pcc_target_noise": metrics.pcc(noisy_maps, target),
+        "pcc_original_noise": metrics.pcc(noisy_maps, before),
+        "output_change_noise": metrics.output_change(explanation.logits, result.original_logits),
+        "pcc_random_target": metrics.pcc(result.maps, other_maps),
+    }
+    return {name: column.cpu().numpy() for name, column in columns.items()}
+
+
+def _noisy(result: Manipulation, seeds: list[tuple[int, int]]) -> Tensor:
+    """Move each picture as far as the attack did (L2), in a random direction.
+
+    Where a pixel would leave [0, 1] it moves the other way, so that the length is kept.
+    """
+    original = result.original_images
+    drawn = np.stack(
+        [np.random.default_rng(seed).standard_normal(original.shape[1:]) for seed in seeds]
+    )
+    noise = torch.from_numpy(drawn).to(original)
+    length = (result.images - original).flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
+    noise = noise * length.view(-1, 1, 1, 1)
+    outside = (original + noise < 0) | (original + noise > 1)
+    return (original + torch.where(outside, -noise, noise)).clamp(0, 1)
+
+
+@lru_cache(maxsize=1)
+def _stage(
+    model: str, method: str, collection: str, precision: str, path_points: int, data: str | None
+) -> _Stage:
+    pictures = open_pictures(collection, data)
+    network = _network(model, collection == GENERATED, precision)
+    if method == "PatternAttribution":
+        images = pictures.for_patterns().to(next(network.parameters()))
+        return _Stage(network, PatternAttribution(fit_patterns(network, images)), pictures)
+    explainers: dict[str, Callable[[], Explainer]] = {
+        "Gradient": Gradient,
+        "GradientTimesInput": GradientTimesInput,
+        "IntegratedGradients": lambda: IntegratedGradients(path_points),
+        "GuidedBackprop": GuidedBackprop,
+        "LRP": LRP,
+    }
+    return _Stage(network, explainers[method](), pictures)
+
+
+@lru_cache(maxsize=1)
+def _network(name: str, made_up: bool, precision: str) -> Network:
+    """Load a network, or an untrained one where the pictures are made up as well."""
+    try:
+        loaded = _untrained(name) if made_up and name in ARCHITECTURES else load_model(name)
+    except OSError as error:
+        raise OSError(f"the weights of {name} cannot be loaded: {error}") from error
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return loaded.to(device, getattr(torch, precision))
+
+
+def _untrained(name: str) -> Network:
+    """Build a torchvision network with random weights.
+
+    Several dense layers at its end, which hold most of VGG-16's weights, become one.
+    """
+    from torchvision.models import get_model
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = get_model(name, weights=None)
+        if isinstance(getattr(model, "classifier", None), nn.Sequential):
+            dense = next(layer for layer in model.classifier if isinstance(layer, nn.Linear))
+            model.classifier = nn.Linear(dense.in_features, 10)
+    return prepare(model, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+@contextmanager
+def _same_every_time() -> Iterator[None]:
+    """Have cuDNN choose algorithms that repeat their results, in full precision."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
+
+
+def _device_name() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,193 @@
+"""The collections of pictures that the benchmark draws its pairs from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from explman_lite.digits import load_digits
+from explman_lite.images import load_photo, photo_names
+
+DIGITS, PHOTOGRAPHS, IMAGENETTE, GENERATED = "digits", "photographs", "imagenette", "generated"
+
+_IMAGENETTE_FOLDER = "imagenette2-320"
+_SPLIT_SIZES = {"train": 9469, "val": 3925}
+_FOR_PATTERNS = 64
+
+
+class Pictures(ABC):
+    """A collection of pictures with names, and some more to fit patterns on."""
+
+    @abstractmethod
+    def picture(self, index: int) -> Tensor:
+        """Return one picture (C, H, W), float32 in [0, 1]."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Return the name of a picture for the table."""
+
+    @abstractmethod
+    def for_patterns(self) -> Tensor:
+        """Return the pictures (N, C, H, W) that patterns are fitted on."""
+
+
+class Digits(Pictures):
+    """The test digits; patterns are fitted on the digits that the network was trained on."""
+
+    def __init__(self) -> None:
+        self._images, _ = load_digits("test")
+
+    def picture(self, index: int) -> Tensor:
+        """Return a test digit."""
+        return self._images[index]
+
+    def name(self, index: int) -> str:
+        """Return its number in the test split."""
+        return str(index)
+
+    def for_patterns(self) -> Tensor:
+        """Return the training digits."""
+        return load_digits("train")[0]
+
+
+class Photographs(Pictures):
+    """The photographs that come with packages; all of them serve to fit patterns."""
+
+    def picture(self, index: int) -> Tensor:
+        """Return a photograph."""
+        return load_photo(photo_names()[index])[0]
+
+    def name(self, index: int) -> str:
+        """Return its name."""
+        return photo_names()[index]
+
+    def for_patterns(self) -> Tensor:
+        """Return all photographs."""
+        return torch.cat([load_photo(name) for name in photo_names()])
+
+
+class Imagenette(Pictures):
+    """The validation pictures of Imagenette, ten classes of ImageNet; patterns use others.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the archive (about 340 MB) is, or is downloaded to.
+
+    References
+    ----------
+    Howard (2019), Imagenette, github.com/fastai/imagenette.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = {split: _imagenette_paths(folder, split) for split in _SPLIT_SIZES}
+
+    def picture(self, index: int) -> Tensor:
+        """Return a validation picture: its middle 224 × 224 pixels after scaling to 256."""
+        return _cropped(self._paths["val"][index])
+
+    def name(self, index: int) -> str:
+        """Return the name of its file."""
+        return self._paths["val"][index].stem
+
+    def for_patterns(self) -> Tensor:
+        """Return 64 training pictures, drawn once and for all."""
+        drawn = np.random.default_rng(0).choice(_SPLIT_SIZES["train"], _FOR_PATTERNS, replace=False)
+        return torch.stack([_cropped(self._paths["train"][index]) for index in drawn])
+
+
+class Generated(Pictures):
+    """Coloured clouds of 64 × 64 pixels, to test the code with."""
+
+    def picture(self, index: int) -> Tensor:
+        """Return the cloud of that number."""
+        coarse = np.random.default_rng(index).random((1, 3, 8, 8), dtype=np.float32)
+        clouds = F.interpolate(torch.from_numpy(coarse), size=(64, 64), mode="bicubic")
+        return clouds[0].clamp(0, 1)
+
+    def name(self, index: int) -> str:
+        """Say that it is made up."""
+        return f"generated-{index}"
+
+    def for_patterns(self) -> Tensor:
+        """Return four clouds."""
+        return torch.stack([self.picture(index) for index in range(4)])
+
+
+@lru_cache(maxsize=1)
+def open_pictures(collection: str, data: str | None = None) -> Pictures:
+    """Open a collection, once per process.
+
+    Parameters
+    ----------
+    collection : str
+        `DIGITS`, `PHOTOGRAPHS`, `IMAGENETTE` or `GENERATED`.
+    data : str, optional
+        Folder for what has to be downloaded; `default_folder` if not given.
+
+    Raises
+    ------
+    ValueError
+        If the collection is unknown, or its files are damaged.
+    OSError
+        If it cannot be downloaded.
+    """
+    if collection == IMAGENETTE:
+        return Imagenette(default_folder() if data is None else Path(data))
+    plain: dict[str, Callable[[], Pictures]] = {
+        DIGITS: Digits,
+        PHOTOGRAPHS: Photographs,
+        GENERATED: Generated,
+    }
+    if collection not in plain:
+        raise ValueError(f"unknown collection of pictures {collection!r}")
+    return plain[collection]()
+
+
+def default_folder() -> Path:
+    """Return the folder for downloaded pictures: beside the weights that torchvision downloads."""
+    return Path(torch.hub.get_dir()) / "pictures"
+
+
+def _imagenette_paths(folder: Path, split: str) -> list[Path]:
+    """List a split's files, after a download if need be."""
+    from torchvision.datasets import Imagenette as Archive
+
+    missing = not (folder / _IMAGENETTE_FOLDER).exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        Archive(folder, split="val", size="320px", download=missing)
+    except (OSError, RuntimeError) as error:
+        raise OSError(
+            f"Imagenette is not in {folder} and cannot be downloaded ({error}); "
+            "with --smoke the suite runs on made-up pictures"
+        ) from error
+    paths = sorted((folder / _IMAGENETTE_FOLDER / split).glob("*/*.JPEG"))
+    if len(paths) != _SPLIT_SIZES[split]:
+        raise ValueError(
+            f"{folder / _IMAGENETTE_FOLDER / split} holds {len(paths)} of "
+            f"{_SPLIT_SIZES[split]} pictures; remove {folder / _IMAGENETTE_FOLDER} to download anew"
+        )
+    return paths
+
+
+def _cropped(path: Path) -> Tensor:
+    from PIL import Image
+    from torchvision.transforms import v2
+
+    steps = [
+        v2.Resize(256, antialias=True),
+        v2.CenterCrop(224),
+        v2.PILToTensor(),
+        v2.ToDtype(torch.float32, scale=True),
+    ]
+    with Image.open(path) as opened:
+        cropped: Tensor = v2.Compose(steps)(opened.convert("RGB"))
+    return cropped

@@ -1,0 +1,151 @@
+"""Run a suite, keep what is done, and go on from there after an interruption."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from explman_lite.bench.cluster import Measured, measure_on_cluster
+from explman_lite.bench.measurement import measure
+from explman_lite.bench.parts import Parts
+from explman_lite.bench.pictures import open_pictures
+from explman_lite.bench.settings import our_settings
+from explman_lite.bench.suites import SUITES, Job, Suite
+from explman_lite.results import save_table
+
+
+def run(
+    suite: str | Suite,
+    out: Path,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    scheduler: str | None = None,
+    data: str | None = None,
+    smoke: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run a suite and write its table, a CSV with its provenance beside it.
+
+    Every finished job is kept in ``NAME.parts`` beside the table until this is complete. The
+    same call after an interruption computes only what is missing.
+
+    Parameters
+    ----------
+    suite : str or Suite
+        One of ``SUITES``, or its name.
+    out : Path
+        Folder for the table ``NAME.csv`` and its provenance ``NAME.json``. NAME is the suite's,
+        with ``-first5`` for a limit of 5 and ``-smoke`` for a smoke run, so that neither takes
+        the place of a whole table.
+    seed : int
+        Of the pairs, the third pictures and the control's noise.
+    limit : int, optional
+        Only so many pairs.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers do the work.
+    data : str, optional
+        Folder for downloaded pictures, the same on all machines.
+    smoke : bool
+        Only test the code: `Suite.smoke`.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What the CSV holds: a row per case and pair, see `measure`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is wrong, or ``NAME.parts`` belongs to a run with other settings.
+    OSError
+        If something cannot be downloaded, or the scheduler cannot be reached.
+    KeyboardInterrupt
+        After Ctrl-C; its message says how to go on.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from dataclasses import replace
+    >>> from explman_lite.bench import SUITES, Case, run
+    >>> suite = replace(SUITES["digits"], cases=(Case("digits_vgg", "LRP"),), steps=3)
+    >>> out = pathlib.Path(tempfile.mkdtemp())
+    >>> len(run(suite, out, limit=2, progress=False))
+    2
+    >>> sorted(path.name for path in out.iterdir())
+    ['digits-first2.csv', 'digits-first2.json']
+    """
+    plan = _known(suite)
+    plan = plan.smoke() if smoke else plan
+    jobs = plan.jobs(seed, limit)
+    pairs = {pair for job in jobs for pair in job.pairs}
+    name = plan.name if len(pairs) == len(plan.draw(seed)) else f"{plan.name}-first{len(pairs)}"
+    settings = _settings(plan, seed, len(pairs), smoke)
+    parts = Parts(out / f"{name}.parts", settings)
+    open_pictures(plan.pictures, data)
+    try:
+        _measure_all(jobs, parts, data, scheduler, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; what is finished is kept in {parts.folder}, "
+            "and the same command goes on from there"
+        ) from None
+    table = pd.concat([parts.load(job) for job in jobs], ignore_index=True)
+    command = _command(_known(suite).name, seed, limit, smoke)
+    save_table(out / f"{name}.csv", table, command=command, **settings)
+    parts.remove()
+    return table
+
+
+def _measure_all(
+    jobs: list[Job], parts: Parts, data: str | None, scheduler: str | None, progress: bool
+) -> None:
+    """Measure what is not there yet, and keep each part as it arrives."""
+    todo = [job for job in jobs if not parts.has(job)]
+    total, left = (sum(len(job.pairs) for job in some) for some in (jobs, todo))
+    computed = measure_on_cluster(todo, data, scheduler) if scheduler else _measure_here(todo, data)
+    bar = tqdm(total=total, initial=total - left, unit="pair", disable=not progress)
+    with bar, closing(computed):
+        for job, table in computed:
+            parts.save(job, table)
+            bar.update(len(job.pairs))
+
+
+def _measure_here(jobs: list[Job], data: str | None) -> Measured:
+    for job in jobs:
+        yield job, measure(job, data)
+
+
+def _known(suite: str | Suite) -> Suite:
+    if isinstance(suite, Suite):
+        return suite
+    if suite not in SUITES:
+        raise ValueError(f"unknown suite {suite!r}; known suites: {', '.join(SUITES)}")
+    return SUITES[suite]
+
+
+def _settings(plan: Suite, seed: int, pairs: int, smoke: bool) -> dict[str, Any]:
+    """Gather what decides the numbers, besides versions and machine."""
+    return {
+        "suite": plan.name,
+        "smoke": smoke,
+        "seed": seed,
+        "pairs": pairs,
+        "pictures": plan.pictures,
+        "precision": plan.precision,
+        "batch": plan.batch,
+        "path_points": plan.path_points,
+        "steps": plan.steps,
+        "ours": our_settings(),
+    }
+
+
+def _command(suite: str, seed: int, limit: int | None, smoke: bool) -> str:
+    limited = "" if limit is None else f" --limit {limit}"
+    return f"python -m explman_lite bench {suite} --seed {seed}{limited}{' --smoke' * smoke}"

@@ -1,0 +1,371 @@
+"""Checks for the exercises of the chapter on running on a GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
+
+
+class _Kitchen:
+    """A pretended GPU with a pretended clock: it takes orders at once and works them off later."""
+
+    LAUNCH, RUN, FIRST, DISTURBED = 0.001, 1.0, 7.0, 4.0
+
+    def __init__(self) -> None:
+        self.now = self.ready = 0.0
+        self.calls = 0
+        self.readings: list[tuple[int, bool]] = []
+        """At each look at the clock: the calls so far, and whether there is unfinished work."""
+
+    def action(self) -> None:
+        """Order one run: the first takes long, and the fourth happens to."""
+        self.calls += 1
+        self.now += self.LAUNCH
+        cost = {1: self.FIRST, 4: self.DISTURBED}.get(self.calls, self.RUN)
+        self.ready = max(self.ready, self.now) + cost
+
+    def synchronize(self) -> None:
+        """Wait until all orders are worked off."""
+        self.now = max(self.now, self.ready)
+
+    def clock(self) -> float:
+        """Tell the time."""
+        self.readings.append((self.calls, self.ready > self.now))
+        return self.now
+
+
+def stopwatch(answer: Callable[..., Any], repeats: int = 5) -> Verdict:
+    """Check a reader's stopwatch for a device that works asynchronously.
+
+    Parameters
+    ----------
+    answer : callable
+        From a function to time, a function that waits for the device, a clock (seconds) and a
+        number of repetitions to the seconds that one run takes, after a warm-up: the median of
+        the repetitions, or the smallest.
+    repeats : int
+        How many repetitions to ask for.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> def hasty(action, synchronize, clock, repeats):
+    ...     action()
+    ...     start = clock()
+    ...     for _ in range(repeats):
+    ...         action()
+    ...     return (clock() - start) / repeats
+    >>> el.checks.stopwatch(hasty)
+    ✗ You start the clock while the device is still busy with the warm-up: synchronize first.
+    """
+    kitchen = _Kitchen()
+    return judge(
+        lambda: answer(kitchen.action, kitchen.synchronize, kitchen.clock, repeats),
+        lambda value: _judge_seconds(value, kitchen, repeats),
+    )
+
+
+def _judge_seconds(value: Any, kitchen: _Kitchen, repeats: int) -> Verdict:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return wrong(f"Return a number of seconds; yours is a {type(value).__name__}.")
+    if not kitchen.calls:
+        return wrong("You never call the action, so there is nothing to time.")
+    if (form := _misread_clock(kitchen, repeats)) is not None:
+        return form
+    runs = [kitchen.LAUNCH + kitchen.RUN] * repeats
+    if kitchen.calls - repeats < 4:
+        runs[3 - (kitchen.calls - repeats)] += kitchen.DISTURBED - kitchen.RUN
+    usual = kitchen.LAUNCH + kitchen.RUN
+    if math.isclose(value, usual, rel_tol=1e-6):
+        return passed("Right: warmed up, nothing pending at either end, and no odd run counts.")
+    mistakes = {
+        "You add the runs up; return what one of them takes.": sum(runs),
+        "You return the slowest run; take the median or the smallest.": max(runs),
+        "You take the mean, and one disturbed run spoils it: take the median or the smallest.": (
+            fmean(runs)
+        ),
+        "Those are milliseconds; return seconds.": 1000 * usual,
+    }
+    for sentence, mistake in mistakes.items():
+        if math.isclose(value, mistake, rel_tol=1e-6):
+            return wrong(sentence)
+    return wrong(f"A run takes {usual:g} s on the pretended device; you say {value:g} s.")
+
+
+def _misread_clock(kitchen: _Kitchen, repeats: int) -> Verdict | None:
+    """Say when the clock was read at a wrong time, if so."""
+    starts, stops = kitchen.readings[::2], kitchen.readings[1::2]
+    if not stops:
+        return wrong("Read the clock that you are given, before and after each run.")
+    if starts[0][0] == 0:
+        return wrong(
+            "You time the very first call, which pays for set-up: call the action once before."
+        )
+    if starts[0][1]:
+        return wrong(
+            "You start the clock while the device is still busy with the warm-up: synchronize "
+            "first."
+        )
+    if any(busy for _, busy in stops):
+        return wrong(
+            "You stop the clock while the device is still working: that is the time of the "
+            "launch. Synchronize after the action."
+        )
+    if len(stops) != repeats or len(starts) != repeats:
+        return wrong(
+            f"Read the clock before and after each of the {repeats} runs; you read it "
+            f"{len(kitchen.readings)} times."
+        )
+    return None
+
+
+def largest_batch(
+    answer: Callable[[tuple[int, int], tuple[int, int], int], Any],
+) -> Verdict:
+    """Check a reader's largest batch for a budget of memory, from two measurements.
+
+    Parameters
+    ----------
+    answer : callable
+        From two measurements (pictures, bytes) and a budget in bytes to the largest number of
+        pictures whose bytes, on the straight line through both, are within the budget.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.largest_batch(lambda first, second, budget: budget // first[1] * first[0])
+    ✗ You divide by the bytes of a first batch, which hold the fixed part as well: take the slope.
+    """
+    fixed, each = 300, 70
+    lines = [(fixed, each, budget) for budget in (1000, 930, 929, 950, 250)]
+    lines += [(0, 50, 500), (0, 50, 140)]
+    first, second = 2, 5
+    fits = [max((budget - start) // slope, 0) for start, slope, budget in lines]
+    mistakes = {
+        "You divide by the bytes of a first batch, which hold the fixed part as well: take the "
+        "slope.": [budget // (start + first * slope) * first for start, slope, budget in lines],
+        "You forget the fixed part, which is there before the first picture: subtract it from "
+        "the budget.": [budget // slope for _, slope, budget in lines],
+        "You round up, and the last picture does not fit: round down.": [
+            max(math.ceil((budget - start) / slope), 0) for start, slope, budget in lines
+        ],
+        "You round to the nearest number; the last picture may not fit: round down.": [
+            max(round((budget - start) / slope), 0) for start, slope, budget in lines
+        ],
+        "You leave out a batch that fills the budget to the last byte; it fits.": [
+            max((budget - start - 1) // slope, 0) for start, slope, budget in lines
+        ],
+        "Where not even the fixed part fits, the answer is 0, not a negative number.": [
+            (budget - start) // slope for start, slope, budget in lines
+        ],
+    }
+
+    def measured(start: int, slope: int, pictures: int) -> tuple[int, int]:
+        return pictures, start + slope * pictures
+
+    def every() -> list[Any] | None:
+        found = [
+            answer(measured(start, slope, first), measured(start, slope, second), budget)
+            for start, slope, budget in lines
+        ]
+        return None if found[0] is None else found
+
+    def examine(found: Sequence[Any]) -> Verdict:
+        odd = [value for value in found if isinstance(value, bool) or not isinstance(value, int)]
+        if odd:
+            return wrong(
+                f"Return a whole number of pictures, an int; yours is a {type(odd[0]).__name__}."
+            )
+        if list(found) == fits:
+            return passed("Right: the slope is the price of a picture, and the rest is fixed.")
+        for sentence, mistake in mistakes.items():
+            if list(found) == mistake:
+                return wrong(sentence)
+        start, slope, budget = lines[0]
+        return wrong(
+            f"{first} pictures take {start + first * slope} bytes and {second} take "
+            f"{start + second * slope}, so {fits[0]} fit into {budget}; you say {found[0]}."
+        )
+
+    return judge(every, examine)
+
+
+def attack_in_chunks(
+    answer: Callable[[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor, int], Any],
+) -> Verdict:
+    """Check a reader's attack on many pictures, so many at a time.
+
+    Parameters
+    ----------
+    answer : callable
+        From an attack (images and target maps to images), images (N, C, H, W), target maps
+        (N, H, W) and the largest batch to the attacked images (N, C, H, W).
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.attack_in_chunks(lambda attack, images, targets, size: attack(images, targets))
+    ✗ You attack 7 pictures at once, but only 3 fit into memory.
+    """
+    count, size = 7, 3
+    images, targets = _generated(count, 3, 4, 4).sigmoid(), _generated(count, 4, 4).abs()
+    batches: list[int] = []
+
+    def attack(pictures: Tensor, maps: Tensor) -> Tensor:
+        if len(maps) not in {1, len(pictures)}:
+            raise ValueError(f"{len(pictures)} pictures came with {len(maps)} target maps")
+        batches.append(len(pictures))
+        return _pretended_attack(pictures, maps)
+
+    expected = _pretended_attack(images, targets)
+    repeated = targets[:size].repeat(3, 1, 1)[:count]
+    mistakes = {
+        "Every chunk gets the targets of the first: cut the targets as you cut the images.": (
+            _pretended_attack(images, repeated)
+        ),
+        "All pictures get the first target: cut the targets as you cut the images.": (
+            _pretended_attack(images, targets[:1])
+        ),
+        "The pictures come back in another order.": expected.flip(0),
+        "You return the pictures as they were; collect what the attack returns.": images,
+    }
+
+    def examine(value: Any) -> Verdict:
+        if batches and max(batches) > size:
+            return wrong(
+                f"You attack {max(batches)} pictures at once, but only {size} fit into memory."
+            )
+        whole = count // size * size
+        if isinstance(value, Tensor) and value.shape == (whole, *expected.shape[1:]):
+            return wrong(
+                f"{count} pictures went in and {whole} came out: the last chunk is smaller than "
+                "the others, and it is missing."
+            )
+        if (form := misfit(value, expected.shape)) is not None:
+            return form
+        for sentence, mistake in mistakes.items():
+            if torch.allclose(value, mistake):
+                return wrong(sentence)
+        if not torch.allclose(value, expected):
+            return wrong("Some pictures are not what they are when all are attacked at once.")
+        if len(batches) > -(-count // size):
+            return wrong(
+                f"The result is right, but you needed {len(batches)} batches; with {size} at a "
+                f"time, {-(-count // size)} are enough."
+            )
+        return passed("Right: every picture is attacked once, with its own target, in order.")
+
+    return judge(lambda: answer(attack, images.clone(), targets.clone(), size), examine)
+
+
+def _pretended_attack(images: Tensor, targets: Tensor) -> Tensor:
+    """Change each picture in a way that depends on it and on its target alone."""
+    return (images * 0.9 + 0.01 * targets.unsqueeze(1)).clamp(0, 1)
+
+
+def follow_gradient(
+    answer: Callable[[Callable[[Tensor], Tensor], Tensor, float, int], Any],
+) -> Verdict:
+    """Check a reader's gradient descent with a bfloat16 gradient and a float32 master copy.
+
+    Parameters
+    ----------
+    answer : callable
+        From a function that maps bfloat16 pixels to their bfloat16 gradient, float32 pixels
+        (N, C, H, W), a step size and a number of steps to the float32 pixels after so many
+        steps, clamped to [0, 1].
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.follow_gradient(lambda gradient_at, pixels, lr, steps: pixels)
+    ✗ No pixel has moved.
+    """
+    start = _generated(2, 3, 4, 4).sigmoid()
+    aim = start + _generated(2, 4, 3, 4).transpose(1, 2)
+    lr, steps = 1e-3, 60
+    given = start.clone()
+
+    def gradient_at(pixels: Tensor) -> Tensor:
+        if pixels.dtype != torch.bfloat16:
+            raise TypeError(f"this network takes bfloat16 pixels, got {pixels.dtype}")
+        return (pixels.detach() - aim.to(pixels)).to(torch.bfloat16)
+
+    def descend(
+        *,
+        master: torch.dtype = torch.float32,
+        sign: float = 1.0,
+        stale: bool = False,
+        clamp: bool = True,
+    ) -> Tensor:
+        pixels = start.to(master)
+        for _ in range(steps):
+            at = start if stale else pixels
+            pixels = pixels - sign * lr * gradient_at(at.bfloat16()).to(master)
+            pixels = pixels.clamp(0, 1) if clamp else pixels
+        return pixels.float()
+
+    expected = descend()
+    mistakes = {
+        "No pixel has moved.": start,
+        "Your pixels are bfloat16 while they move, so that small steps vanish: keep them in "
+        "float32 and round only what the network sees.": descend(master=torch.bfloat16),
+        "The pixels were rounded to bfloat16 in the end; return the float32 ones.": (
+            expected.bfloat16().float()
+        ),
+        "Your pixels leave [0, 1]; clamp them after every step.": descend(clamp=False),
+        "You climb; subtract the gradient.": descend(sign=-1.0),
+        "You follow the gradient of the first step all the time; ask for a new one at every "
+        "step.": descend(stale=True),
+    }
+
+    def examine(value: Any) -> Verdict:
+        if (form := misfit(value, expected.shape)) is not None:
+            return form
+        found = value.detach().float()
+        for sentence, mistake in mistakes.items():
+            if torch.allclose(found, mistake, atol=1e-7):
+                return wrong(sentence)
+        if value.dtype != torch.float32:
+            return wrong(f"Return float32 pixels; yours are {value.dtype}.")
+        if not torch.equal(given, start):
+            return wrong("You changed the pixels you were given: work on a copy.")
+        if torch.allclose(found, expected, atol=3e-4):
+            return passed("Right: the gradient may be coarse, the sum of the steps is not.")
+        gap = (found - expected).abs().max().item()
+        return wrong(
+            f"After {steps} steps your pixels are up to {gap:.2g} away from the right ones."
+        )
+
+    return judge(lambda: answer(gradient_at, given, lr, steps), examine)
+
+
+def _generated(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))

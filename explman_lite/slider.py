@@ -1,0 +1,121 @@
+"""A slider over figures that needs no kernel: on a static page, in Colab, in Jupyter."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+_PAGE = """\
+<figure class="frame-slider" id="{id}" style="margin: 0">
+<img src="{source}" alt="{alt}" width="{width}" height="{height}"
+ style="max-width: 100%; height: auto; background: #fff">
+<figcaption>
+<label for="{id}-range">{label}: <output for="{id}-range">{value}</output></label>
+<input type="range" id="{id}-range" min="0" max="{last}" value="0" hidden
+ aria-valuetext="{value}" style="display: block; width: 100%; max-width: {width}px">
+</figcaption>
+</figure>
+<script>
+(() => {{
+  const frames = {frames};
+  for (const figure of document.querySelectorAll("#{id}")) {{
+    const range = figure.querySelector("input");
+    const show = () => {{
+      const [value, alt, source] = frames[range.value];
+      Object.assign(figure.querySelector("img"), {{ alt, src: source }});
+      figure.querySelector("output").textContent = value;
+      range.setAttribute("aria-valuetext", value);
+    }};
+    range.hidden = false;
+    range.addEventListener("input", show);
+    show();
+  }}
+}})();
+</script>
+"""
+
+
+class FrameSlider:
+    """Figures behind a slider; what it shows last in a cell is drawn as HTML.
+
+    The pictures travel inside the page, so that it works without a kernel and without a network.
+    Without JavaScript the first frame shows. The slider is a plain range input: arrow keys, Home
+    and End move it, and screen readers read out the value and the frame's description.
+
+    Parameters
+    ----------
+    frames : mapping of str to Figure
+        What the slider says at each of its positions, and the figure shown there. The figures are
+        closed. Draw them at one size.
+    label : str
+        What the slider moves along, such as "step" or "β".
+    alts : sequence of str
+        A description of each frame for those who cannot see it.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two frames, or not one description for each.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import explman_lite as el
+    >>> frames = {}
+    >>> for power in (1, 2):
+    ...     frames[str(power)], ax = plt.subplots(figsize=(2, 2))
+    ...     _ = ax.plot([0, 1, 2], [0, 1, 2**power])
+    >>> el.FrameSlider(frames, "power", ["A straight line.", "A line that bends upwards."])
+    FrameSlider of 2 frames over power
+    """
+
+    def __init__(self, frames: Mapping[str, Figure], label: str, alts: Sequence[str]) -> None:
+        if len(frames) < 2:
+            raise ValueError(f"a slider needs at least two frames, got {len(frames)}")
+        if len(alts) != len(frames) or not all(alt.strip() for alt in alts):
+            raise ValueError(
+                f"describe each of the {len(frames)} frames, got {len(alts)} descriptions"
+            )
+        self.label, self.alts, self.values = label, list(alts), list(frames)
+        first = next(iter(frames.values()))
+        self.size = tuple(int(side) for side in first.get_size_inches() * first.dpi)
+        self._pictures = [_jpeg(figure) for figure in frames.values()]
+
+    def __repr__(self) -> str:
+        """Stand in for the slider where there is only text."""
+        return f"FrameSlider of {len(self.values)} frames over {self.label}"
+
+    def _repr_html_(self) -> str:
+        sources = [
+            "data:image/jpeg;base64," + base64.b64encode(picture).decode()
+            for picture in self._pictures
+        ]
+        frames = json.dumps(list(zip(self.values, self.alts, sources, strict=True)))
+        width, height = self.size
+        return _PAGE.format(
+            id="frames-" + hashlib.sha256(frames.encode()).hexdigest()[:12],
+            source=sources[0],
+            alt=escape(self.alts[0]),
+            value=escape(self.values[0]),
+            label=escape(self.label),
+            last=len(sources) - 1,
+            width=width,
+            height=height,
+            # A "</script>" inside a string would end the script.
+            frames=frames.replace("<", "\\u003c"),
+        )
+
+
+def _jpeg(figure: Figure) -> bytes:
+    """Draw a figure and close it; maps are mostly noise, which PNG cannot shrink."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="jpeg", dpi=figure.dpi, pil_kwargs={"quality": 80})
+    plt.close(figure)
+    return stream.getvalue()
