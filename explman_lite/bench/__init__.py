@@ -1,7 +1,7 @@
 """The benchmark: many pairs of pictures, six methods, and what chance would have reached.
 
-```SUITES``` says what is computed, `measure` computes one job of it, `run` all of them, here or on a
-cluster, and `compare_methods` reads the table.
+``SUITES`` says what is computed, `measure` computes one job of it, `run` all of them, here or on
+a cluster, and `compare_methods` reads the table.
 """
 
 from explman_lite.bench.compare import (

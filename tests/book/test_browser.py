@@ -86,3 +86,31 @@ def test_every_page_is_shown_without_complaint(html, page_files, browser, addres
             complaints.append(f"{name}: {extent} px wide on a screen of {width} px")
     context.close()
     assert not complaints, "\n".join(complaints)
+
+
+def test_a_slider_is_moved_by_the_keyboard_and_tells_what_it_shows(browser, address):
+    page = browser.new_page()
+    page.goto(f"{address}/notebooks/02_manipulation_loss.html", wait_until="networkidle")
+    figure = page.locator(".frame-slider")
+    picture, slider = figure.locator("img"), figure.get_by_role("slider")
+    first_alt, first_source = picture.get_attribute("alt"), picture.get_attribute("src")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert picture.get_attribute("alt") != first_alt
+    assert picture.get_attribute("src") != first_source
+    page.keyboard.press("End")
+    assert figure.locator("output").inner_text() == "100"
+    assert slider.get_attribute("aria-valuetext") == "100"
+    page.keyboard.press("Home")
+    assert picture.get_attribute("src") == first_source
+    page.close()
+
+
+def test_without_javascript_a_slider_is_a_picture(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/notebooks/02_manipulation_loss.html")
+    figure = page.locator(".frame-slider")
+    assert figure.locator("img").is_visible()
+    assert not figure.locator("input").is_visible()
+    context.close()
