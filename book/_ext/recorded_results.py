@@ -209,26 +209,38 @@ def spread(values: pd.Series) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def suite_table(suite: str) -> pd.DataFrame:
-    """Tabulate a suite: medians and quartiles by method, and what chance reaches."""
-    lines = []
-    for method, rows in recorded(suite).groupby("method", sort=False):
-        lines.append(
-            {
-                "method": NAMES[method],
-                "n": len(rows),
-                "map and target (PCC)": spread(rows.pcc_target),
-                "before the attack": spread(rows.pcc_target_unattacked),
-                "after noise": spread(rows.pcc_target_noise),
-                "with a third map": spread(rows.pcc_random_target),
-                "map and original (PCC)": spread(rows.pcc_original),
-                "map and target (SSIM)": spread(rows.ssim_target),
-                "picture (SSIM)": spread(rows.image_ssim),
-                "softmax change": f"{rows.output_change.median():.1g}",
-                "class kept": f"{rows.class_kept.mean():.0%}",
-            }
-        )
-    return pd.DataFrame(lines)
+def by_method(suite: str, columns: dict[str, str]) -> pd.DataFrame:
+    """Tabulate medians and quartiles of a suite's columns by method."""
+    groups = recorded(suite).groupby("method", sort=False)
+    return pd.DataFrame(
+        {"method": NAMES[method], "n": len(rows)}
+        | {label: spread(rows[column]) for column, label in columns.items()}
+        for method, rows in groups
+    )
+
+
+def suite_targets(suite: str) -> pd.DataFrame:
+    """Tabulate how near the maps come to the target, and what chance reaches."""
+    columns = {
+        "pcc_target": "map and target (PCC)",
+        "pcc_target_unattacked": "before the attack",
+        "pcc_target_noise": "after noise",
+        "pcc_random_target": "with a third map",
+    }
+    return by_method(suite, columns)
+
+
+def suite_originals(suite: str) -> pd.DataFrame:
+    """Tabulate what became of map, picture and output."""
+    columns = {
+        "pcc_original": "map and original (PCC)",
+        "image_ssim": "picture and original (SSIM)",
+    }
+    table = by_method(suite, columns)
+    groups = recorded(suite).groupby("method", sort=False)
+    table["softmax change"] = groups.output_change.median().map("{:.0e}".format).to_numpy()
+    table["class kept"] = groups.class_kept.mean().map("{:.0%}".format).to_numpy()
+    return table
 
 
 def suite_boxes(suite: str) -> Figure:
@@ -252,7 +264,7 @@ def suite_boxes(suite: str) -> Figure:
             chance = [table.loc[table.method == n, f"{column}_unattacked"].median() for n in names]
             ax.plot(chance, range(1, 7), "D", color=AFTER, markersize=4, label="before the attack")
     axes[0].set_yticks(range(1, 7), [NAMES[name] for name in names])
-    axes[0].legend(fontsize=8, loc="lower right")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left")
     return figure
 
 
@@ -284,7 +296,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "output_weights": partial(varied, "output weight", "output_weight", "γ"),
     "methods": methods,
     "claims": claims,
-    "digits": partial(suite_table, "digits"),
+    "digits_targets": partial(suite_targets, "digits"),
+    "digits_originals": partial(suite_originals, "digits"),
     "digits_families": partial(families, "digits"),
 }
 FIGURES: dict[str, Callable[[], Figure]] = {
