@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
@@ -266,7 +267,8 @@ def cluster():
     import distributed
 
     quiet = {"threads_per_worker": 1, "dashboard_address": ":0"}
-    with distributed.LocalCluster(n_workers=2, **quiet) as local:
+    # Dask limits threads by the environment, which notebooks tested later would inherit.
+    with patch.dict(os.environ), distributed.LocalCluster(n_workers=2, **quiet) as local:
         yield local
 
 
