@@ -112,14 +112,14 @@ def manipulate(
         Number of optimisation steps; each costs about two explanations.
     lr : float, optional
         Largest step size, in units of the pixel range [0, 1]; by method if not given, see
-        `step_size`.
+        ``step_size``.
     output_weight : float
         γ, how much a change of the output weighs; not negative.
     beta : (float, float) or None
         Sharpness of the softplus at the first and at the last step; None keeps ReLU.
     schedule : callable
-        From the fraction of the run, 0 to 1, to the share of ``lr`` to take: `one_cycle`, or
-        `constant` as in the paper.
+        From the fraction of the run, 0 to 1, to the share of ``lr`` to take: ``one_cycle``, or
+        ``constant`` as in the paper.
     momentum : (float, float)
         Adam's decay rates. Its averages reach back 5 and 100 steps unless told otherwise: an
         attack is short, and β keeps changing its landscape.
