@@ -4,7 +4,7 @@ The data flows one way: `images` and `models` feed `explainers`, whose attributi
 the `attack` changes images until their map is the target; `metrics` and `figures` judge and show.
 """
 
-from explman_lite import checks, figures, metrics, results
+from explman_lite import checks, curvature, figures, metrics, results
 from explman_lite.attack import manipulate
 from explman_lite.averaging import BetaSmoothing, IntegratedGradients, SmoothGrad
 from explman_lite.digits import load_digits
@@ -36,6 +36,7 @@ __all__ = [
     "SmoothGrad",
     "checks",
     "class_names",
+    "curvature",
     "figures",
     "fit_patterns",
     "load_digits",

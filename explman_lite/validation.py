@@ -22,6 +22,16 @@ def check_images(images: Tensor, name: str = "images") -> None:
         )
 
 
+def check_points(points: Tensor, name: str) -> None:
+    """Refuse anything but a finite float batch (N, ...), of any range."""
+    _check_float_tensor(points, name)
+    if points.ndim < 2 or points.numel() == 0:
+        raise ValueError(
+            f"{name} must have the shape (N, ...) with N >= 1, got {tuple(points.shape)}"
+        )
+    _check_finite(points, name)
+
+
 def check_classes(classes: Tensor, batch: int, outputs: int) -> None:
     """Refuse anything but one class index in [0, outputs) for each of the ``batch`` images."""
     if not isinstance(classes, Tensor) or classes.is_floating_point() or classes.is_complex():

@@ -1,0 +1,204 @@
+"""The paper's first theorem: what it bounds, by the curvature and by the weights."""
+
+from __future__ import annotations
+
+from math import prod
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from explman_lite.curvature.hessian import largest_eigenvalues, principal_curvatures
+from explman_lite.curvature.level_sets import LevelSetPath, norms_of
+from explman_lite.layers import (
+    FrozenConv2d,
+    Normalize,
+    SmoothReLU,
+    convolution,
+    transposed_convolution,
+)
+from explman_lite.models import prepare
+from explman_lite.validation import check_model, check_points
+
+
+def theorem1_report(
+    model: nn.Module, path: LevelSetPath, *, hessian_limit: float | None = None
+) -> pd.DataFrame:
+    r"""Put both sides of the paper's first theorem beside each other, for one path.
+
+    .. math::
+
+       \lVert n(p) - n(p_0) \rVert \le |\lambda_{max}|\, d_g(p, p_0) \le \beta C\, d_g(p, p_0)
+
+    The path's length takes the place of the geodesic distance, which it is no smaller than. What
+    holds everywhere on the path is checked at its points only.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The smooth network that the path belongs to.
+    path : LevelSetPath
+        From `level_set_path`.
+    hessian_limit : float, optional
+        What the Hessian's norm cannot exceed, from the weights alone, see `hessian_bound`: this
+        over the smallest gradient on the path is the theorem's :math:`\beta C`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row: ``normal_change`` (the left side), ``curvature_bound`` and ``weight_bound`` (the
+        right sides; the latter NaN without ``hessian_limit``), and what they are made of:
+        ``lambda_max``, ``length``, ``straight_distance``, ``smallest_gradient``; ``drift`` of the
+        logit; and whether the first inequality ``holds``.
+
+    References
+    ----------
+    Dombrowski et al. (2019), Theorem 1.
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> class Sphere(torch.nn.Module):
+    ...     def forward(self, points):
+    ...         return points.square().sum(dim=1, keepdim=True)
+    >>> sphere, ends = Sphere().eval(), torch.eye(3)
+    >>> path = el.curvature.level_set_path(sphere, ends[:1], ends[1:2], 0)
+    >>> report = el.curvature.theorem1_report(sphere, path)
+    >>> report[["normal_change", "lambda_max", "holds"]].round(3).to_dict("records")
+    [{'normal_change': 1.414, 'lambda_max': 1.0, 'holds': True}]
+    """
+    curvatures = [
+        principal_curvatures(model, point.unsqueeze(0), path.cls).abs() for point in path.points
+    ]
+    lambda_max = float(torch.cat(curvatures).max())
+    smallest = float(norms_of(path.gradients).min())
+    steepest = float("nan") if hessian_limit is None else hessian_limit / smallest
+    row = {
+        "normal_change": float(path.normal_change[-1]),
+        "curvature_bound": lambda_max * path.length,
+        "weight_bound": steepest * path.length,
+        "lambda_max": lambda_max,
+        "length": path.length,
+        "straight_distance": path.straight_distance,
+        "smallest_gradient": smallest,
+        "drift": path.drift,
+    }
+    return pd.DataFrame([row | {"holds": row["normal_change"] <= row["curvature_bound"]}])
+
+
+def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
+    r"""Bound the norm of the Hessian everywhere, from the weights alone: the theorem's constant.
+
+    For layers :math:`W_1, \dots, W_m` with softplus between them and the last row :math:`v`,
+
+    .. math::
+
+       \lVert H \rVert \le \frac\beta 4 \sum_{l=1}^{m} \lVert v \rVert
+       \prod_{k>l} \lVert W_k \rVert \prod_{k \le l} \lVert W_k \rVert^2,
+
+    because a softplus bends by at most β/4 and stretches by at most 1. The first norm is the
+    largest entry of v in place of its length where nothing but the softplus lies between.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From `explman_lite.smoothed`, a chain of convolutions or dense layers, softplus, pooling
+        whose windows do not overlap, and flattening.
+    image : Tensor
+        (1, ...): only its shape matters.
+    cls : int
+        The logit.
+
+    Returns
+    -------
+    float
+        In units of logits over squared units of the input.
+
+    Raises
+    ------
+    ValueError
+        If the network is no such chain; names the layer.
+
+    References
+    ----------
+    Dombrowski et al. (2019), Theorem 1.
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> layers = torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1)
+    >>> smooth = el.smoothed(torch.nn.Sequential(*layers).eval(), beta=8.0)
+    >>> bound = el.curvature.hessian_bound(smooth, torch.zeros(1, 2), 0)
+    >>> inner, outer = (layers[i].weight.detach() for i in (0, 2))
+    >>> by_hand = 8 / 4 * outer.abs().max() * torch.linalg.matrix_norm(inner, 2) ** 2
+    >>> abs(bound / by_hand.item() - 1) < 1e-6
+    True
+    """
+    check_model(model)
+    check_points(image, "image")
+    norms: list[float] = []
+    bends: dict[int, float] = {}
+    values = image.detach()
+    last = torch.ones(1)
+    for layer in _chain(model):
+        if isinstance(layer, SmoothReLU):
+            bends[len(norms)] = _largest_bend(layer)
+        if isinstance(layer, nn.Linear):
+            last = layer.weight[cls]
+        if not isinstance(layer, nn.Flatten):
+            norms.append(_norm(layer, values))
+        values = layer(values)
+    norms[-1] = float(last.norm())
+    total = 0.0
+    for place, bend in bends.items():
+        is_last = place == len(norms) - 2
+        above = float(last.abs().max()) if is_last else prod(norms[place + 1 :])
+        total += bend * above * prod(norms[:place]) ** 2
+    return total
+
+
+def _chain(model: nn.Module) -> list[nn.Module]:
+    """List the layers of a network in which each feeds the next, and a dense one is the last."""
+    network = prepare(model)
+    layers = dict(network.named_modules())
+    chain: list[nn.Module] = []
+    previous, *rest = network.graph.nodes
+    for node in rest[:-1]:
+        if node.op != "call_module" or node.args != (previous,):
+            raise ValueError(f"the network is no chain of layers: {node.name} breaks it")
+        chain.append(layers[str(node.target)])
+        previous = node
+    if not chain or not isinstance(chain[-1], nn.Linear):
+        raise ValueError("the last layer must be a dense one, nn.Linear")
+    return chain
+
+
+def _largest_bend(layer: SmoothReLU) -> float:
+    if layer.beta is None:
+        raise ValueError("a ReLU bends without bound: smooth the network first, see `smoothed`")
+    return layer.beta / 4
+
+
+def _norm(layer: nn.Module, values: Tensor) -> float:
+    """By how much a layer can stretch a distance."""
+    if isinstance(layer, nn.Linear):
+        return float(torch.linalg.matrix_norm(layer.weight, 2))
+    if isinstance(layer, Normalize):
+        return float(1 / layer.std.min())
+    if isinstance(layer, FrozenConv2d):
+        return _convolution_norm(layer, values.shape)
+    pools = isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)) and layer.kernel_size == layer.stride
+    if pools or isinstance(layer, SmoothReLU):
+        return 1.0
+    raise ValueError(f"no bound is known for the layer {layer}")
+
+
+def _convolution_norm(layer: FrozenConv2d, shape: torch.Size) -> float:
+    """Find the largest singular value of a convolution of one picture, by Lanczos's method."""
+
+    def gram(vector: Tensor) -> Tensor:
+        outputs = convolution(vector, layer.weight, None, layer.geometry)
+        return transposed_convolution(outputs, layer.weight, layer.geometry, vector.shape)
+
+    like = layer.weight.new_empty(shape)
+    return float(largest_eigenvalues(gram, like, k=1, tolerance=1e-5).sqrt())

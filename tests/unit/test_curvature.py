@@ -1,0 +1,262 @@
+"""Curvature against surfaces whose curvature is known, and against whole Hessians."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import explman_lite as el
+from explman_lite import curvature
+from explman_lite.curvature.hessian import EXACT
+from explman_lite.layers import FrozenConv2d
+from explman_lite.models import prepare
+
+
+class Surface(nn.Module):
+    """A network whose only logit is a function of the point (N, d)."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, points):
+        return self.function(points).unsqueeze(1)
+
+
+def surface(function):
+    return Surface(function).eval()
+
+
+def sphere():
+    return surface(lambda points: points.square().sum(dim=1))
+
+
+def vector(*values):
+    return torch.tensor([values], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """Build the network of the paper's appendix: two inputs, fifty hidden units."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 50, bias=False), nn.ReLU(), nn.Linear(50, 1, bias=False))
+    for layer in network[::2]:
+        nn.init.uniform_(layer.weight, -1, 1)
+    return network.double().eval()
+
+
+@pytest.fixture(scope="module")
+def deep():
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.ReLU6()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16, 3)).double().eval()
+
+
+@pytest.fixture(scope="module")
+def digit():
+    images, _ = el.load_digits("test")
+    return images[:1].double()
+
+
+@pytest.fixture(scope="module")
+def digits_vgg():
+    return el.load_model("digits_vgg").double()
+
+
+def whole_hessian(model, point, cls):
+    size = point.numel()
+    found = torch.autograd.functional.hessian(lambda x: model(x)[0, cls], point)
+    return found.reshape(size, size)
+
+
+def test_product_is_that_of_the_whole_hessian(deep):
+    smooth = el.smoothed(deep, beta=3.0)
+    points = torch.rand(3, 2, 4, 4, dtype=torch.float64)
+    vectors = torch.randn_like(points)
+    classes = torch.tensor([0, 2, 1])
+    products = curvature.hessian_vector_product(smooth, points, vectors, classes)
+    for point, vector_, cls, product in zip(points, vectors, classes, products, strict=True):
+        expected = whole_hessian(smooth, point[None], cls) @ vector_.flatten()
+        torch.testing.assert_close(product.flatten(), expected)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3, 40, EXACT + 1])
+@pytest.mark.parametrize("radius", [0.5, 2.0])
+def test_a_sphere_bends_by_one_over_its_radius(dimensions, radius):
+    direction = torch.randn(1, dimensions, dtype=torch.float64)
+    point = radius * direction / direction.norm()
+    found = curvature.principal_curvatures(sphere(), point, 0)
+    assert found.item() == pytest.approx(-1 / radius)
+
+
+def test_a_saddle_bends_both_ways_and_the_stronger_bend_comes_first():
+    graph = surface(lambda p: p[:, 2] - (3 * p[:, 0].square() - 5 * p[:, 1].square()) / 2)
+    found = curvature.principal_curvatures(graph, vector(0, 0, 0), 0, k=2)
+    torch.testing.assert_close(found, torch.tensor([-5.0, 3.0], dtype=torch.float64))
+
+
+def test_an_ellipsoid_bends_as_the_textbook_says():
+    a, b, c = 2.0, 1.0, 0.5
+    axes = torch.tensor([a, b, c], dtype=torch.float64)
+    ellipsoid = surface(lambda p: (p / axes).square().sum(dim=1))
+    found = curvature.principal_curvatures(ellipsoid, vector(a, 0, 0), 0, k=2)
+    expected = torch.tensor([-a / c**2, -a / b**2], dtype=torch.float64)
+    torch.testing.assert_close(found, expected)
+
+
+def test_curvature_belongs_to_the_surface_and_not_to_the_function():
+    stretched = surface(lambda points: 7 * points.square().sum(dim=1).exp() - 2)
+    point = vector(0.3, -0.4, 0.6)
+    torch.testing.assert_close(
+        curvature.principal_curvatures(stretched, point, 0, k=2),
+        curvature.principal_curvatures(sphere(), point, 0, k=2),
+    )
+
+
+def test_lanczos_agrees_with_the_whole_hessian_of_an_image(digits_vgg, digit):
+    smooth = el.smoothed(digits_vgg, beta=5.0)
+    cls = int(smooth(digit).argmax())
+    units = torch.eye(1024, dtype=torch.float64).view(-1, 1, 32, 32).split(256)
+    copies, classes = digit.expand(256, -1, -1, -1), torch.full((256,), cls)
+    products = [curvature.hessian_vector_product(smooth, copies, u, classes) for u in units]
+    hessian = torch.cat(products).flatten(1)
+    gradient = el.Gradient()(smooth, digit, torch.tensor([cls])).flatten()
+    normal = gradient / gradient.norm()
+    tangent = torch.eye(1024, dtype=torch.float64) - torch.outer(normal, normal)
+    expected = torch.linalg.eigvalsh(-tangent @ hessian @ tangent / gradient.norm())
+    found = curvature.principal_curvatures(smooth, digit, cls, k=3, tolerance=1e-9)
+    torch.testing.assert_close(found, expected[expected.abs().argsort(descending=True)][:3])
+
+
+def test_a_relu_network_is_flat_where_it_is_smooth(digits_vgg, digit, toy):
+    assert not curvature.principal_curvatures(digits_vgg, digit, 0, k=2).any()
+    assert not curvature.principal_curvatures(toy, vector(0.3, 0.2), 0).any()
+
+
+def test_a_network_without_second_derivative_at_all_is_flat():
+    linear = nn.Linear(3, 2).double().eval()
+    classes = torch.tensor([1])
+    product = curvature.hessian_vector_product(linear, vector(1, 2, 3), vector(1, 0, 0), classes)
+    assert not product.any()
+
+
+def test_a_path_on_a_circle_is_an_arc():
+    path = curvature.level_set_path(sphere(), vector(1, 0), vector(0, 1), 0, points=200)
+    assert path.length == pytest.approx(math.pi / 2, rel=1e-4)
+    assert path.straight_distance == pytest.approx(math.sqrt(2))
+    assert path.drift <= 1e-4
+    torch.testing.assert_close(path.normals, path.points, atol=1e-4, rtol=0)
+    assert path.normal_change[0] == 0
+    assert path.normal_change[-1].item() == pytest.approx(math.sqrt(2), rel=1e-4)
+
+
+def test_a_path_brings_its_end_to_the_level():
+    path = curvature.level_set_path(sphere(), vector(1, 0), vector(0, 3), 0, points=9)
+    assert path.values.tolist() == pytest.approx([1.0] * 9, abs=1e-4)
+    torch.testing.assert_close(path.points[-1:], vector(0, 1), atol=1e-4, rtol=0)
+
+
+def test_a_path_that_cannot_be_says_so():
+    # From 1 the line climbs into a region whose gradients lead ever further away.
+    bell = surface(lambda points: (-points.square().sum(dim=1)).exp())
+    with pytest.raises(RuntimeError, match="off the level"):
+        curvature.level_set_path(bell, vector(0.1, 0), vector(9, 0), 0)
+
+
+@pytest.mark.parametrize("beta", [1.0, 10.0])
+def test_theorem_1_holds_on_the_toy_network(toy, beta):
+    smooth = el.smoothed(toy, beta)
+    start = vector(0.7, 0.1)
+    end = start + vector(-0.05, 0.1)
+    path = curvature.level_set_path(smooth, start, end, 0, points=400, tolerance=1e-9)
+    limit = curvature.hessian_bound(smooth, start, 0)
+    (row,) = curvature.theorem1_report(smooth, path, hessian_limit=limit).to_dict("records")
+    assert row["holds"]
+    assert 0 < row["normal_change"] <= row["curvature_bound"] <= row["weight_bound"]
+    assert row["straight_distance"] <= row["length"]
+
+
+def test_a_report_says_when_the_theorem_does_not_hold(toy):
+    """With ReLU there is no curvature to be seen, and yet the normal turns at every kink."""
+    path = curvature.level_set_path(toy, vector(0.7, 0.1), vector(0.2, 0.8), 0, points=20)
+    report = curvature.theorem1_report(toy, path)
+    assert report.lambda_max.item() == 0
+    assert report.normal_change.item() > 0.01
+    assert not report.holds.item()
+    assert math.isnan(report.weight_bound.item())
+
+
+@pytest.mark.parametrize("beta", [0.5, 8.0])
+def test_no_hessian_exceeds_its_bound(deep, beta):
+    chain = nn.Sequential(*list(deep)[:4], nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 2)).double()
+    smooth = el.smoothed(chain.eval(), beta)
+    points = torch.rand(6, 2, 4, 4, dtype=torch.float64)
+    bound = curvature.hessian_bound(smooth, points[:1], 1)
+    norms = [torch.linalg.matrix_norm(whole_hessian(smooth, p[None], 1), 2) for p in points]
+    assert 0 < max(norms) < bound
+    assert curvature.hessian_bound(el.smoothed(chain, 2 * beta), points[:1], 1) == pytest.approx(
+        2 * bound
+    )
+
+
+def test_the_bound_of_one_layer_is_reached_where_all_units_bend(toy):
+    """At zero every unit is at its sharpest."""
+    outer = nn.Linear(50, 1, bias=False).double()
+    nn.init.constant_(outer.weight, 0.3)
+    smooth = el.smoothed(nn.Sequential(toy[0], toy[1], outer).eval(), 6.0)
+    zero = vector(0, 0)
+    largest = torch.linalg.matrix_norm(whole_hessian(smooth, zero, 0), 2).item()
+    assert curvature.hessian_bound(smooth, zero, 0) == pytest.approx(largest)
+
+
+def test_the_norm_of_a_convolution_is_that_of_its_matrix():
+    torch.manual_seed(0)
+    chain = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.ReLU())
+    smooth = el.smoothed(nn.Sequential(*chain, nn.Flatten(), nn.Linear(27, 1)).double().eval(), 4.0)
+    image = torch.zeros(1, 2, 6, 6, dtype=torch.float64)
+    convolution = next(m for m in smooth.modules() if isinstance(m, FrozenConv2d))
+    columns = torch.eye(72, dtype=torch.float64).view(72, 2, 6, 6)
+    matrix = (convolution(columns) - convolution(torch.zeros_like(columns))).flatten(1)
+    outer = next(m for m in smooth.modules() if isinstance(m, nn.Linear)).weight
+    expected = outer.abs().max() * torch.linalg.matrix_norm(matrix, 2).square()
+    assert curvature.hessian_bound(smooth, image, 0) == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_network_without_a_known_bound_names_the_layer(toy):
+    point = vector(0.1, 0.2)
+    with pytest.raises(ValueError, match="smooth the network first"):
+        curvature.hessian_bound(el.smoothed(toy, None), point, 0)
+    strange = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh(), nn.Linear(2, 1)).double().eval()
+    with pytest.raises(ValueError, match="Tanh"):
+        curvature.hessian_bound(el.smoothed(strange, 1.0), point, 0)
+
+    class Residual(nn.Module):
+        def forward(self, points):
+            return points + points.relu()
+
+    network = nn.Sequential(Residual(), nn.Linear(2, 1)).double().eval()
+    with pytest.raises(ValueError, match="no chain"):
+        curvature.hessian_bound(el.smoothed(network, 1.0), point, 0)
+    with pytest.raises(ValueError, match="dense"):
+        curvature.hessian_bound(prepare(toy[:2]), point, 0)
+
+
+def test_wrong_arguments_are_refused_with_a_reason():
+    point, network = vector(1, 2, 2), sphere()
+    with pytest.raises(ValueError, match="k must be an integer from 1 to 2"):
+        curvature.principal_curvatures(network, point, 0, k=3)
+    with pytest.raises(ValueError, match="single"):
+        curvature.principal_curvatures(network, point.repeat(2, 1), 0)
+    with pytest.raises(ValueError, match="no normal"):
+        curvature.principal_curvatures(network, 0 * point, 0)
+    with pytest.raises(ValueError, match="NaN"):
+        curvature.principal_curvatures(network, point * math.nan, 0)
+    with pytest.raises(ValueError, match="between 0 and 0"):
+        curvature.principal_curvatures(network, point, 1)
+    with pytest.raises(ValueError, match="shape of points"):
+        curvature.hessian_vector_product(network, point, point[:, :2], torch.tensor([0]))
+    with pytest.raises(ValueError, match="at least 2"):
+        curvature.level_set_path(network, point, point, 0, points=1)
+    with pytest.raises(ValueError, match="same shape"):
+        curvature.level_set_path(network, point, point[:, :2], 0)
