@@ -7,6 +7,11 @@ other, so for GPUs start one process per device, as ``dask-cuda`` does::
     dask scheduler                        # prints its address
     dask cuda worker tcp://ADDRESS:8786   # on each machine with GPUs
     dask worker --nthreads 1 --nworkers 4 tcp://ADDRESS:8786   # on each machine without
+
+A nanny has its worker hand back memory at once (``MALLOC_TRIM_THRESHOLD_=65536``), and an attack,
+which asks for the same large buffers at every step, then spends most of its time in the kernel. On
+CPU workers set ``DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON__MALLOC_TRIM_THRESHOLD_`` to
+1000000000 first: an attack then took a third of the time.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ DIGITS, PHOTOGRAPHS, IMAGENETTE, GENERATED = "digits", "photographs", "imagenett
 _IMAGENETTE_FOLDER = "imagenette2-320"
 _SPLIT_SIZES = {"train": 9469, "val": 3925}
 _FOR_PATTERNS = 64
+_PHOTOGRAPH_SIZE = 160
 
 
 class Pictures(ABC):
@@ -58,11 +59,14 @@ class Digits(Pictures):
 
 
 class Photographs(Pictures):
-    """The photographs that come with packages; all of them serve to fit patterns."""
+    """The photographs that come with packages; all of them serve to fit patterns.
+
+    They have 160 × 160 pixels: half of the 224 × 224 of training, in half the time.
+    """
 
     def picture(self, index: int) -> Tensor:
         """Return a photograph."""
-        return load_photo(photo_names()[index])[0]
+        return load_photo(photo_names()[index], _PHOTOGRAPH_SIZE)[0]
 
     def name(self, index: int) -> str:
         """Return its name."""
@@ -70,7 +74,7 @@ class Photographs(Pictures):
 
     def for_patterns(self) -> Tensor:
         """Return all photographs."""
-        return torch.cat([load_photo(name) for name in photo_names()])
+        return torch.cat([load_photo(name, _PHOTOGRAPH_SIZE) for name in photo_names()])
 
 
 class Imagenette(Pictures):

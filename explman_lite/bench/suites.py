@@ -227,7 +227,7 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             "photos",
-            "six methods, efficientnet_lite0, all ordered pairs of the photographs",
+            "six methods, efficientnet_lite0, ordered pairs of photographs, 160 × 160 pixels",
             PHOTOGRAPHS,
             tuple(Case("efficientnet_lite0", method) for method in METHODS),
             partial(ordered_pairs, available=len(photo_names())),
