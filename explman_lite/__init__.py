@@ -4,7 +4,7 @@ The data flows one way: `images` and `models` feed `explainers`, whose attributi
 the `attack` changes images until their map is the target; `metrics` and `figures` judge and show.
 """
 
-from explman_lite import checks, curvature, figures, metrics, results
+from explman_lite import checks, curvature, figures, metrics, playground, results
 from explman_lite.attack import manipulate
 from explman_lite.averaging import BetaSmoothing, IntegratedGradients, SmoothGrad
 from explman_lite.digits import load_digits
@@ -46,6 +46,7 @@ __all__ = [
     "metrics",
     "model_names",
     "photo_names",
+    "playground",
     "prepare",
     "relevance_map",
     "results",

@@ -31,6 +31,7 @@ from explman_lite.validation import (
     check_images,
     check_model,
     check_positive,
+    check_same_shape,
     check_target_maps,
 )
 
@@ -85,6 +86,7 @@ def manipulate(
     schedule: Schedule = one_cycle,
     momentum: tuple[float, float] = (0.8, 0.99),
     epsilon: float | None = None,
+    start: Tensor | None = None,
     classes: Tensor | None = None,
     progress: bool = True,
     callback: Callback | None = None,
@@ -125,6 +127,9 @@ def manipulate(
         attack is short, and β keeps changing its landscape.
     epsilon : float, optional
         Bound on the change of any pixel (L∞), in units of the pixel range.
+    start : Tensor, optional
+        (N, C, H, W) in [0, 1], where the search begins: the images themselves if not given. What
+        it must stay close to remains the images, within ``epsilon`` from the first step on.
     classes : Tensor, optional
         (N,) the logits to explain; the predicted classes if not given.
     progress : bool
@@ -164,6 +169,9 @@ def manipulate(
     check_model(model)
     check_images(images)
     check_target_maps(target_maps, images)
+    if start is not None:
+        check_images(start, "start")
+        check_same_shape(start, images)
     lr = step_size(explainer) if lr is None else lr
     _check_settings(steps, lr, output_weight, beta, epsilon)
     network = prepare(model)
@@ -177,6 +185,8 @@ def manipulate(
     targets = scale_to_mean_one(target_maps.to(images)).expand(len(images), -1, -1)
 
     search = _Search(network, images, targets, classes, original.logits, explainer, beta)
+    if start is not None:
+        search.begin_at(start.detach().to(images), epsilon)
     optimiser = torch.optim.Adam([search.pixels], lr=lr, betas=momentum)
     search.run(optimiser, steps, output_weight, schedule, epsilon, progress, callback)
     found, diverged = search.result()
@@ -226,6 +236,12 @@ class _Search:
         )
         self.finite = torch.ones_like(self.best_loss, dtype=torch.bool)
         self.history: list[AttackStep] = []
+
+    def begin_at(self, start: Tensor, epsilon: float | None) -> None:
+        """Move the pixels before the first step."""
+        with torch.no_grad():
+            self.pixels.copy_(start)
+        self._project(epsilon)
 
     def run(
         self,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from explman_lite.explainers import Explainer, Explanation, Gradient
 from explman_lite.models import Network
 from explman_lite.smoothing import smoothed
-from explman_lite.validation import check_classes, check_positive
+from explman_lite.validation import check_classes, check_count, check_positive
 
 PIXELS_KEPT = 32 * 224**2
 """Up to so many pixels, in all points and samples, the graphs of a differentiable map are kept."""
@@ -59,8 +59,7 @@ class Averaged(Explainer):
     """
 
     def __init__(self, explainer: Explainer, count: int, name: str) -> None:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {count}")
+        check_count(**{name: count})
         self.explainer, self.count = explainer, count
 
     @abstractmethod

@@ -134,6 +134,47 @@ def _ssim_map(x: Tensor, y: Tensor, span: Tensor) -> Tensor:
     return luminance * structure
 
 
+def top_k_overlap(first: Tensor, second: Tensor, fraction: float = 0.1) -> Tensor:
+    """Share of the most relevant pixels that two maps have in common.
+
+    Parameters
+    ----------
+    first, second : Tensor
+        Maps (N, H, W), of the same shape.
+    fraction : float
+        Which part of the pixels counts as most relevant, above 0 and at most 1.
+
+    Returns
+    -------
+    Tensor
+        (N,) in [0, 1]; about ``fraction`` for two maps that have nothing to do with each other.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or the fraction is not of this form.
+
+    References
+    ----------
+    Ghorbani et al. (2019), "Interpretation of neural networks is fragile".
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> first = torch.tensor([[[4.0, 3.0, 2.0, 1.0]]])
+    >>> second = torch.tensor([[[4.0, 1.0, 2.0, 3.0]]])
+    >>> el.metrics.top_k_overlap(first, second, fraction=0.5)
+    tensor([0.5000])
+    """
+    check_same_shape(first, second)
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must lie above 0 and be at most 1, got {fraction}")
+    a, b = first.flatten(1), second.flatten(1)
+    count = max(round(fraction * a.shape[1]), 1)
+    chosen = torch.zeros_like(a, dtype=torch.bool).scatter(1, a.topk(count).indices, True)
+    return chosen.gather(1, b.topk(count).indices).to(first).mean(dim=1)
+
+
 def output_change(first: Tensor, second: Tensor) -> Tensor:
     """Euclidean distance between the class probabilities of two outputs.
 

@@ -81,6 +81,13 @@ def check_positive(**values: float) -> None:
             raise ValueError(f"{name} must be positive and finite, got {value}")
 
 
+def check_count(**values: int) -> None:
+    """Refuse what is no integer of at least 1; the keyword is its name."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be an integer of at least 1, got {value}")
+
+
 def check_same_shape(first: Tensor, second: Tensor) -> None:
     """Refuse two batches whose shapes differ."""
     if first.shape != second.shape or first.ndim < 2:

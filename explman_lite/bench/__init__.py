@@ -11,12 +11,14 @@ from explman_lite.bench.compare import (
     compare_methods,
     paired_difference,
 )
+from explman_lite.bench.defense import DEFENSES, attack_defense, defense_columns
 from explman_lite.bench.measurement import measure
 from explman_lite.bench.runner import run
 from explman_lite.bench.settings import paper_settings
 from explman_lite.bench.suites import METHODS, SUITES, Case, Job, Pair, Suite
 
 __all__ = [
+    "DEFENSES",
     "METHODS",
     "SUITES",
     "Case",
@@ -25,8 +27,10 @@ __all__ = [
     "Job",
     "Pair",
     "Suite",
+    "attack_defense",
     "bootstrap_interval",
     "compare_methods",
+    "defense_columns",
     "measure",
     "paired_difference",
     "paper_settings",

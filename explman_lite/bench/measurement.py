@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from threading import Lock
 from typing import Any, NamedTuple
@@ -18,8 +19,13 @@ from torch import Tensor, nn
 from explman_lite import metrics
 from explman_lite.attack import manipulate
 from explman_lite.averaging import IntegratedGradients
+from explman_lite.bench.defense import DEFENSES, UNPROTECTED, attack_defense, defense_columns
 from explman_lite.bench.pictures import GENERATED, Pictures, open_pictures
-from explman_lite.bench.settings import paper_settings
+from explman_lite.bench.settings import (
+    adaptive_settings,
+    paper_defense_settings,
+    paper_settings,
+)
 from explman_lite.bench.suites import ARCHITECTURES, Job
 from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
 from explman_lite.lrp import LRP
@@ -77,7 +83,8 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
         - a random target: ``pcc_random_target`` compares the attacked map with the map of a
           third picture, which has what all maps of such pictures have in common, as shuffled
           pixels would not;
-        - ``diverged``, ``steps``, ``seconds`` per pair, and ``device``.
+        - ``diverged``, ``steps``, ``seconds`` per pair, and ``device``;
+        - for a defence, also what `defense_columns` measures.
 
     Raises
     ------
@@ -95,13 +102,13 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
     """
     with _ONE_AT_A_TIME, _same_every_time():
         stage = _stage(*job.case[:2], job.pictures, job.precision, job.path_points, data)
-        images = stage.load(pair.source for pair in job.pairs)
-        target_maps = stage.maps(stage.load(pair.target for pair in job.pairs))
         start = time.perf_counter()
-        result = _attack(job, stage, images, target_maps)
+        result = _attack(job, stage)
         columns: dict[str, Any] = result.summary().to_dict("list")
         seconds = (time.perf_counter() - start) / len(job.pairs)
         columns |= _controls(job, stage, result)
+        if _is_defense(job):
+            columns |= _defense_columns(job, stage, result, data)
     columns |= {
         "diverged": result.diverged.cpu().numpy(),
         "steps": len(result.history),
@@ -128,29 +135,65 @@ def _labels(job: Job, pictures: Pictures) -> dict[str, Any]:
     }
 
 
-def _attack(job: Job, stage: _Stage, images: Tensor, target_maps: Tensor) -> Manipulation:
-    settings: dict[str, Any] = {}
-    if job.case.settings == "paper":
-        with torch.no_grad():
-            logits = stage.network(images)
-        pixels = images.shape[-2] * images.shape[-1]
-        settings = paper_settings(job.case.model, job.case.method, logits, pixels)
+def _attack(job: Job, stage: _Stage) -> Manipulation:
+    images = stage.load(pair.source for pair in job.pairs)
+    target_maps = stage.maps(stage.load(pair.target for pair in job.pairs))
+    given = stage.network, images, target_maps, stage.explainer
+    settings = _attack_settings(job, stage, images)
     if job.steps is not None:
         settings["steps"] = job.steps
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the attack diverged", RuntimeWarning)
         warnings.filterwarnings("error", "interrupted after", RuntimeWarning)
         try:
-            return manipulate(
-                stage.network, images, target_maps, stage.explainer, progress=False, **settings
-            )
+            if _is_defense(job):
+                return attack_defense(*given, _seeds(job), **settings)
+            return manipulate(*given, progress=False, **settings)
         except RuntimeWarning as interrupted:
             raise KeyboardInterrupt(str(interrupted)) from None
 
 
+def _is_defense(job: Job) -> bool:
+    return job.suite.startswith("defense")
+
+
+def _attack_settings(job: Job, stage: _Stage, images: Tensor) -> dict[str, Any]:
+    model, method, settings = job.case
+    if settings == "adaptive":
+        return adaptive_settings(model)
+    if settings == "ours":
+        return {}
+    if _is_defense(job):
+        return paper_defense_settings(model)
+    with torch.no_grad():
+        logits = stage.network(images)
+    return paper_settings(model, method, logits, images.shape[-2] * images.shape[-1])
+
+
+def _defense_columns(
+    job: Job, stage: _Stage, result: Manipulation, data: str | None
+) -> dict[str, Any]:
+    plain = replace(job, case=job.case._replace(method=UNPROTECTED))
+    unprotected = result if plain == job else _unprotected(plain, data)
+    targets = stage.load(pair.target for pair in job.pairs)
+    with torch.no_grad():
+        classes = stage.network(targets).argmax(dim=1)
+    return defense_columns(stage.network, result, unprotected, (targets, classes))
+
+
+@lru_cache(maxsize=16)
+def _unprotected(job: Job, data: str | None) -> Manipulation:
+    """Attack the plain gradient of the same pairs; all defences are compared with it."""
+    return _attack(job, _stage(*job.case[:2], job.pictures, job.precision, job.path_points, data))
+
+
+def _seeds(job: Job) -> list[tuple[int, int]]:
+    return [(job.seed, pair.number) for pair in job.pairs]
+
+
 def _controls(job: Job, stage: _Stage, result: Manipulation) -> dict[str, Any]:
     """Measure the same without an attack, with noise in its place, and with another target."""
-    noisy = _noisy(result, [(job.seed, pair.number) for pair in job.pairs])
+    noisy = _noisy(result, _seeds(job))
     explanation = stage.explainer.explain(stage.network, noisy, result.classes)
     noisy_maps = relevance_map(explanation.attribution)
     other_maps = stage.maps(stage.load(pair.other for pair in job.pairs))
@@ -182,7 +225,7 @@ def _noisy(result: Manipulation, seeds: list[tuple[int, int]]) -> Tensor:
     return (original + torch.where(outside, -noise, noise)).clamp(0, 1)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _stage(
     model: str, method: str, collection: str, precision: str, path_points: int, data: str | None
 ) -> _Stage:
@@ -197,6 +240,7 @@ def _stage(
         "IntegratedGradients": lambda: IntegratedGradients(path_points),
         "GuidedBackprop": GuidedBackprop,
         "LRP": LRP,
+        **DEFENSES,
     }
     return _Stage(network, explainers[method](), pictures)
 

@@ -24,7 +24,7 @@ class Parts:
     folder : Path
         Made if it does not exist.
     settings : mapping
-        What decides the numbers, as plain JSON. With the versions of Python packages it says
+        What decides the numbers, fit for JSON. With the versions of Python packages it says
         which run the folder belongs to.
 
     Raises
@@ -35,7 +35,7 @@ class Parts:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
-        mine = {**settings, **provenance()["versions"]}
+        mine = json.loads(json.dumps({**settings, **provenance()["versions"]}))
         manifest = folder / _MANIFEST
         if not manifest.exists():
             write_atomically(manifest, json.dumps(mine, indent=2) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,11 @@ from explman_lite.digits import load_digits
 from explman_lite.images import load_photo, photo_names
 
 DIGITS, PHOTOGRAPHS, IMAGENETTE, GENERATED = "digits", "photographs", "imagenette", "generated"
+SMALL_PHOTOGRAPHS = "small photographs"
 
 _IMAGENETTE_FOLDER = "imagenette2-320"
 _SPLIT_SIZES = {"train": 9469, "val": 3925}
 _FOR_PATTERNS = 64
-_PHOTOGRAPH_SIZE = 160
 
 
 class Pictures(ABC):
@@ -61,12 +61,18 @@ class Digits(Pictures):
 class Photographs(Pictures):
     """The photographs that come with packages; all of them serve to fit patterns.
 
-    They have 160 × 160 pixels: half of the 224 × 224 of training, in half the time.
+    Parameters
+    ----------
+    size : int
+        Height and width in pixels; 160 is half of the pixels of training, in half the time.
     """
+
+    def __init__(self, size: int = 160) -> None:
+        self._size = size
 
     def picture(self, index: int) -> Tensor:
         """Return a photograph."""
-        return load_photo(photo_names()[index], _PHOTOGRAPH_SIZE)[0]
+        return load_photo(photo_names()[index], self._size)[0]
 
     def name(self, index: int) -> str:
         """Return its name."""
@@ -74,7 +80,7 @@ class Photographs(Pictures):
 
     def for_patterns(self) -> Tensor:
         """Return all photographs."""
-        return torch.cat([load_photo(name, _PHOTOGRAPH_SIZE) for name in photo_names()])
+        return torch.cat([load_photo(name, self._size) for name in photo_names()])
 
 
 class Imagenette(Pictures):
@@ -132,7 +138,7 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
     Parameters
     ----------
     collection : str
-        `DIGITS`, `PHOTOGRAPHS`, `IMAGENETTE` or `GENERATED`.
+        `DIGITS`, `PHOTOGRAPHS`, `SMALL_PHOTOGRAPHS`, `IMAGENETTE` or `GENERATED`.
     data : str, optional
         Folder for what has to be downloaded; `default_folder` if not given.
 
@@ -148,6 +154,7 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
     plain: dict[str, Callable[[], Pictures]] = {
         DIGITS: Digits,
         PHOTOGRAPHS: Photographs,
+        SMALL_PHOTOGRAPHS: partial(Photographs, 96),
         GENERATED: Generated,
     }
     if collection not in plain:

@@ -13,7 +13,7 @@ from explman_lite.bench.cluster import Measured, measure_on_cluster
 from explman_lite.bench.measurement import measure
 from explman_lite.bench.parts import Parts
 from explman_lite.bench.pictures import open_pictures
-from explman_lite.bench.settings import our_settings
+from explman_lite.bench.settings import defense_settings, our_settings
 from explman_lite.bench.suites import SUITES, Job, Suite
 from explman_lite.results import save_table
 
@@ -143,6 +143,7 @@ def _settings(plan: Suite, seed: int, pairs: int, smoke: bool) -> dict[str, Any]
         "path_points": plan.path_points,
         "steps": plan.steps,
         "ours": our_settings(),
+        **defense_settings({case.model for case in plan.cases if case.settings == "adaptive"}),
     }
 
 

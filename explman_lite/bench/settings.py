@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from inspect import signature
 from statistics import mean
 from typing import Any
@@ -22,6 +23,7 @@ _BY_METHOD = {
 _BY_MODEL = {"alexnet": (4000, 1e-3), "densenet121": (2000, 5e-4), "resnet18": (2000, 1e-3)}
 _OTHERWISE = (1500, 1e-3)
 _MAP_FACTOR, _OUTPUT_FACTOR = 1e11, 10.0
+_CONSTANT_ADAM: dict[str, Any] = {"schedule": constant, "momentum": (0.9, 0.999)}
 
 
 def our_settings() -> dict[str, Any]:
@@ -37,6 +39,51 @@ def our_settings() -> dict[str, Any]:
         "beta": list(defaults["beta"].default),
         "schedule": defaults["schedule"].default.__name__,
         "momentum": list(defaults["momentum"].default),
+    }
+
+
+def adaptive_settings(model: str) -> dict[str, Any]:
+    """Return how the suite ``defense`` attacks: within an ε-box, so that defences can be compared.
+
+    Every defence is attacked within the same distance. Left alone, an attacker of a smoother map
+    takes larger steps away from the picture and gets further.
+
+    Parameters
+    ----------
+    model : str
+        A network of the suite.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of ``attack_defense``.
+    """
+    steps, epsilon = (60, 0.1) if model == "digits_vgg" else (40, 0.03)
+    return {"steps": steps, "lr": epsilon / 4, "epsilon": epsilon, "restarts": 2}
+
+
+def paper_defense_settings(model: str) -> dict[str, Any]:
+    """Return the paper's steps and step sizes against a β-smoothed gradient.
+
+    Its appendix gives 500 steps of 2.5e-4 for them, where the plain gradient gets 1500 of 1e-3.
+    The step size is converted as in `paper_settings`; digits are not normalised.
+
+    References
+    ----------
+    Dombrowski et al. (2019), "Explanations can be manipulated and geometry is to blame", appendix.
+    """
+    unit = 1.0 if model == "digits_vgg" else mean(IMAGENET_STD)
+    return {"steps": 500, "lr": 2.5e-4 * unit, "beta": (10.0, 100.0), **_CONSTANT_ADAM}
+
+
+def defense_settings(models: Iterable[str]) -> dict[str, Any]:
+    """Gather how the defences of some networks are attacked, for the record."""
+    return {
+        model: {
+            "adaptive": adaptive_settings(model),
+            "paper": paper_defense_settings(model) | {"schedule": constant.__name__},
+        }
+        for model in sorted(models)
     }
 
 
@@ -95,6 +142,5 @@ def paper_settings(model: str, method: str, original_logits: Tensor, pixels: int
         "lr": lr * mean(IMAGENET_STD),
         "output_weight": _OUTPUT_FACTOR * pixels**2 / _MAP_FACTOR * variance,
         "beta": None if method == "LRP" else beta,
-        "schedule": constant,
-        "momentum": (0.9, 0.999),
+        **_CONSTANT_ADAM,
     }

@@ -11,7 +11,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from explman_lite.bench.pictures import DIGITS, GENERATED, IMAGENETTE, PHOTOGRAPHS
+from explman_lite.bench.defense import DEFENSES, UNPROTECTED
+from explman_lite.bench.pictures import (
+    DIGITS,
+    GENERATED,
+    IMAGENETTE,
+    PHOTOGRAPHS,
+    SMALL_PHOTOGRAPHS,
+)
 from explman_lite.images import photo_names
 
 METHODS = (
@@ -27,7 +34,10 @@ METHODS = (
 ARCHITECTURES = ("vgg16", "resnet18", "alexnet", "densenet121")
 """The paper's four ImageNet networks, by torchvision's names."""
 
-Settings = Literal["ours", "paper"]
+PAPER_DEFENSE = "BetaSmoothing(0.8)"
+"""What the paper attacks in its appendix."""
+
+Settings = Literal["ours", "paper", "adaptive"]
 
 
 class Pair(NamedTuple):
@@ -193,16 +203,17 @@ def random_pairs(seed: int, available: int, count: int) -> list[Pair]:
     return pairs
 
 
-def ordered_pairs(seed: int, available: int) -> list[Pair]:
+def ordered_pairs(seed: int, available: int, rounds: int | None = None) -> list[Pair]:
     """List every source with every target; the seed draws only the third pictures.
 
-    Each round of ``available`` pairs uses every picture once as source and once as target.
+    Each round of ``available`` pairs uses every picture once as source and once as target; all
+    of the rounds if not told how many.
     """
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     generator = np.random.default_rng(seed)
     pairs: list[Pair] = []
-    for distance, source in product(range(1, available), range(available)):
+    for distance, source in product(range(1, available)[:rounds], range(available)):
         target = (source + distance) % available
         rest = [index for index in range(available) if index not in (source, target)]
         pairs.append(Pair(len(pairs), source, target, int(generator.choice(rest))))
@@ -211,6 +222,11 @@ def ordered_pairs(seed: int, available: int) -> list[Pair]:
 
 _IMAGENETTE_SIZE = 3925
 _TWO_WAYS: tuple[Settings, ...] = ("paper", "ours")
+
+
+def _adaptive_cases(model: str) -> tuple[Case, ...]:
+    return tuple(Case(model, defense, "adaptive") for defense in DEFENSES)
+
 
 SUITES: dict[str, Suite] = {
     suite.name: suite
@@ -244,6 +260,23 @@ SUITES: dict[str, Suite] = {
                 for settings in _TWO_WAYS
             ),
             partial(random_pairs, available=_IMAGENETTE_SIZE, count=100),
+        ),
+        Suite(
+            "defense",
+            "β-smoothing and SmoothGrad, attacked adaptively and as in the paper, on digits",
+            DIGITS,
+            _adaptive_cases("digits_vgg")
+            + tuple(Case("digits_vgg", name, "paper") for name in (UNPROTECTED, PAPER_DEFENSE)),
+            partial(random_pairs, available=360, count=100),
+            batch=25,
+            precision="float64",
+        ),
+        Suite(
+            "defense-photos",
+            "the same, adaptively, on six pairs of photographs, 96 × 96 pixels",
+            SMALL_PHOTOGRAPHS,
+            _adaptive_cases("efficientnet_lite0"),
+            partial(ordered_pairs, available=len(photo_names()), rounds=1),
         ),
     )
 }

@@ -4,6 +4,14 @@ A check passes on the reference solution, says what is wrong with a known wrong 
 "not done yet" on the stub. It never raises.
 """
 
+from explman_lite.checks.curvature_theory import (
+    back_to_level,
+    local_bound,
+    plane_curvature,
+    product_by_differences,
+    to_tangent,
+)
+from explman_lite.checks.fresh_noise import fresh_smoothgrad
 from explman_lite.checks.manipulation_loss import (
     beta_schedule,
     equal_norm_noise,
@@ -24,22 +32,33 @@ from explman_lite.checks.saliency_maps import (
     relevance_map,
     signed_map,
 )
+from explman_lite.checks.softplus_defense import best_of, erase, mean_gradient, noise_of_beta
 from explman_lite.checks.verdict import Verdict
 
 __all__ = [
     "Verdict",
     "attack_in_chunks",
+    "back_to_level",
+    "best_of",
     "beta_schedule",
     "completeness_gap",
     "depends_on_neighbours",
     "equal_norm_noise",
+    "erase",
     "follow_gradient",
+    "fresh_smoothgrad",
     "from_baseline",
     "largest_batch",
+    "local_bound",
     "loss_per_sample",
+    "mean_gradient",
+    "noise_of_beta",
+    "plane_curvature",
     "positive_shares",
+    "product_by_differences",
     "project",
     "relevance_map",
     "signed_map",
     "stopwatch",
+    "to_tangent",
 ]

@@ -104,6 +104,17 @@ def test_the_same_call_gives_the_same_result(network, images, targets):
     assert torch.equal(first.images, second.images)
 
 
+def test_the_search_begins_where_it_is_told_to(network, images, targets):
+    seen = []
+    start = (images + 0.2).clamp(0, 1)
+    result = el.manipulate(
+        network, images, targets, el.Gradient(), start=start, epsilon=0.05, steps=1, lr=1e-6,
+        progress=False, callback=lambda record, pixels: seen.append(pixels),
+    )  # fmt: skip
+    torch.testing.assert_close(seen[0], torch.minimum(start, images + 0.05))
+    torch.testing.assert_close(result.original_images, images)
+
+
 def test_pixels_stay_valid_and_within_epsilon(network, images, targets):
     extremes = images.round()
     result = el.manipulate(
@@ -230,6 +241,12 @@ BAD = {
     "output_weight": ({"output_weight": -1.0}, ValueError, "output_weight must be"),
     "beta": ({"beta": (0.0, 10.0)}, ValueError, "beta_start must be positive"),
     "epsilon": ({"epsilon": 0.0}, ValueError, "epsilon must be positive"),
+    "start": (
+        {"start": torch.full((3, 3, 16, 16), 2.0)},
+        ValueError,
+        r"start must lie in \[0, 1\]",
+    ),
+    "start's shape": ({"start": torch.zeros(1, 3, 16, 16)}, ValueError, "the same shape"),
     "classes": ({"classes": torch.tensor([0, 1, 9])}, ValueError, "between 0 and 3"),
 }
 

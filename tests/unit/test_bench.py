@@ -65,7 +65,13 @@ def test_suites_hold_what_they_promise():
     rows = {
         name: sum(len(job.pairs) for job in suite.jobs()) for name, suite in bench.SUITES.items()
     }
-    assert rows == {"digits": 6 * 100, "photos": 6 * 30, "paper": (6 + 3) * 2 * 100}
+    assert rows == {
+        "digits": 6 * 100,
+        "photos": 6 * 30,
+        "paper": (6 + 3) * 2 * 100,
+        "defense": 14 * 100,
+        "defense-photos": 12 * 6,
+    }
     assert all(len(job.pairs) == 1 for job in bench.SUITES["paper"].jobs())
 
 
@@ -249,6 +255,11 @@ def test_a_part_is_written_in_one_piece_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="full"):
         parts.save(job, pd.DataFrame({"pair": [0, 1]}))
     assert not parts.has(job)
+
+
+def test_parts_are_found_again_though_settings_hold_tuples(tmp_path):
+    for _ in range(2):
+        bench.runner.Parts(tmp_path / "parts", {"beta": (10.0, 100.0)})
 
 
 def test_parts_of_another_run_are_refused(tmp_path, monkeypatch):

@@ -56,7 +56,22 @@ def test_output_change_is_the_distance_of_the_probabilities():
     torch.testing.assert_close(metrics.output_change(logits, other), torch.tensor([0.5**0.5, 0.0]))
 
 
-@pytest.mark.parametrize("metric", [metrics.pcc, metrics.mse, metrics.ssim, metrics.output_change])
+def test_top_pixels_are_counted_in_both_maps():
+    first = torch.arange(100.0).view(1, 10, 10)
+    second = first.clone()
+    second[0, 9, 5:] = -1
+    assert metrics.top_k_overlap(first, first).item() == 1
+    assert metrics.top_k_overlap(first, second).item() == 0.5
+    assert metrics.top_k_overlap(first, -first).item() == 0
+    assert metrics.top_k_overlap(first, -first, fraction=1.0).item() == 1
+    with pytest.raises(ValueError, match="fraction"):
+        metrics.top_k_overlap(first, second, fraction=0)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [metrics.pcc, metrics.mse, metrics.ssim, metrics.output_change, metrics.top_k_overlap],
+)
 def test_different_shapes_are_refused(metric):
     with pytest.raises(ValueError, match=r"same shape.*\(2, 8, 8\) and \(2, 8, 9\)"):
         metric(torch.zeros(2, 8, 8), torch.zeros(2, 8, 9))

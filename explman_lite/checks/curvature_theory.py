@@ -1,0 +1,413 @@
+"""Checks for the exercises of the chapter on curvature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
+
+Look = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From points (N, d) to the values (N,) and the gradients (N, d) of a function there."""
+
+
+def to_tangent(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
+    """Check a reader's projection of vectors onto the tangent space of a level set.
+
+    Parameters
+    ----------
+    answer : callable
+        From vectors (N, C, H, W) and the gradients (N, C, H, W) at their points to the part of
+        each vector (N, C, H, W) along which the function does not change to first order.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.to_tangent(lambda vectors, gradients: vectors - gradients)
+    ✗ Your vectors are not tangential: their scalar product with the gradient should be zero.
+    """
+    vectors, gradients = _generated(2, 3, 2, 4, 4)
+    gradients = gradients * torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64).view(3, 1, 1, 1)
+    squares = _inner(gradients, gradients)
+    along = _inner(vectors, gradients)
+    normal_part = along * gradients / squares
+    whole = (vectors * gradients).sum() * gradients / gradients.square().sum()
+    mistakes = {
+        "You return the part along the gradient; subtract it from the vector.": normal_part,
+        "You add the part along the gradient instead of subtracting it.": vectors + normal_part,
+        "You subtract the gradient without dividing by its squared length: make it a unit vector "
+        "first.": vectors - along * gradients,
+        "You divide by the length of the gradient once; it occurs twice, so divide by its "
+        "square.": vectors - along * gradients / squares.sqrt(),
+        "You take scalar products over the whole batch; each sample has a normal of its own.": (
+            vectors - whole
+        ),
+        "Your result is tangential, and it has unit length: leave the lengths as they come out.": (
+            _unit(vectors - normal_part)
+        ),
+        "You return the vectors as they were.": vectors,
+    }
+
+    def examine(value: Any) -> Verdict:
+        if (form := misfit(value, vectors.shape)) is not None:
+            return form
+        found = value.detach().to(vectors)
+        if torch.allclose(found, vectors - normal_part, atol=1e-5):
+            return passed("Right: what is left does not change the function to first order.")
+        for sentence, mistake in mistakes.items():
+            if torch.allclose(found, mistake, atol=1e-5):
+                return wrong(sentence)
+        if not torch.allclose(_inner(found, gradients), torch.zeros_like(along), atol=1e-5):
+            return wrong(
+                "Your vectors are not tangential: their scalar product with the gradient should "
+                "be zero."
+            )
+        return wrong("Tangential, but not what is left of the vectors without their normal part.")
+
+    return judge(lambda: answer(vectors.clone(), gradients.clone()), examine)
+
+
+def plane_curvature(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
+    """Check a reader's curvature of level lines in the plane.
+
+    Parameters
+    ----------
+    answer : callable
+        From gradients (N, 2) and Hessians (N, 2, 2) of a function to the curvature (N,) of the
+        level line through each point, negative for a circle whose normal points outwards.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.plane_curvature(lambda gradients, hessians: hessians[:, 0, 0])
+    ✗ A circle of radius 2 with its normal outwards has -0.5; yours has 2.
+    """
+    gradients, hessians = _generated(5, 2), _generated(5, 2, 2)
+    gradients[0], hessians[0] = torch.tensor([0.0, 4.0]), 2 * torch.eye(2)
+    hessians = (hessians + hessians.mT) / 2
+    normals = gradients / gradients.norm(dim=1, keepdim=True)
+    tangents = torch.stack([-normals[:, 1], normals[:, 0]], dim=1)
+    length = gradients.norm(dim=1)
+    bend = _quadratic(hessians, tangents)
+    expected = -bend / length
+    mistakes = {
+        "Your sign is the other one: a circle whose normal points outwards has a negative "
+        "curvature here, as L = -PHP/‖∇g‖ says.": bend / length,
+        "You do not divide by the length of the gradient, so 2g bends more than g, although its "
+        "level lines are the same.": -bend,
+        "You divide by the square of the gradient's length; once is enough.": -bend / length**2,
+        "Your tangent has the length of the gradient instead of 1.": -bend * length,
+        "You forget to divide, and your tangent has the length of the gradient instead of 1.": (
+            -bend * length**2
+        ),
+        "You look along the normal; the level line runs along the tangent.": (
+            -_quadratic(hessians, normals) / length
+        ),
+        "You take the trace, which also counts the bend along the normal: that one leaves the "
+        "level line.": -hessians.diagonal(dim1=1, dim2=2).sum(dim=1) / length,
+        "You return the size of the curvature; keep its sign.": expected.abs(),
+    }
+
+    def examine(value: Any) -> Verdict:
+        if (form := misfit(value, expected.shape)) is not None:
+            return form
+        found = value.detach().to(expected)
+        if torch.allclose(found, expected, atol=1e-5):
+            return passed("Right: the second derivative along the tangent, over the slope.")
+        for sentence, mistake in mistakes.items():
+            if torch.allclose(found, mistake, atol=1e-5):
+                return wrong(sentence)
+        if not torch.isclose(found[0], expected[0], atol=1e-5):
+            return wrong(
+                f"A circle of radius 2 with its normal outwards has {expected[0].item():g}; "
+                f"yours has {found[0].item():g}."
+            )
+        return wrong("Right for a circle, wrong for other level lines: which way is the tangent?")
+
+    return judge(lambda: answer(gradients.clone(), hessians.clone()), examine)
+
+
+def product_by_differences(
+    answer: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Any],
+) -> Verdict:
+    """Check a reader's Hessian-vector product from two gradients.
+
+    Parameters
+    ----------
+    answer : callable
+        From a function that returns the gradient (d,) at a point (d,), a point, a vector (d,) and
+        a step size to the Hessian at the point times the vector (d,), by central differences.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> def one_sided(gradient_at, point, vector, step):
+    ...     return (gradient_at(point + step * vector) - gradient_at(point)) / step
+    >>> el.checks.product_by_differences(one_sided)
+    ✗ Your difference is one-sided: its error shrinks as the step, a central one's as its square.
+    """
+    matrix, (point, vector, cubic) = _generated(6, 6), _generated(3, 6)
+    matrix, step = matrix + matrix.T, 0.02
+    calls: list[Tensor] = []
+
+    def gradient_at(where: Tensor) -> Tensor:
+        calls.append(where)
+        slope: Tensor = matrix @ where + cubic * where.square()
+        return slope
+
+    expected = matrix @ vector + 2 * cubic * point * vector
+    length = vector.norm()
+    mistakes = {
+        "You divide by the step; the two points are two steps apart.": 2 * expected,
+        "You divide the difference by nothing; the two points are two steps apart.": (
+            2 * step * expected
+        ),
+        "You multiply by the step instead of dividing by it.": 2 * step**2 * expected,
+        "The vector has a length, and the product must grow with it: do not normalise it, or "
+        "multiply by its length in the end.": expected / length,
+        "Your sign is the other one: the gradient ahead minus the gradient behind.": -expected,
+        "That is the gradient at the point, not how it changes along the vector.": (
+            matrix @ point + cubic * point.square()
+        ),
+    }
+
+    def examine(value: Any) -> Verdict:
+        if (form := misfit(value, expected.shape)) is not None:
+            return form
+        if not calls:
+            return wrong("Use the function that you are given: it tells the gradient at a point.")
+        found = value.detach().to(expected)
+        if torch.allclose(found, expected, rtol=1e-5, atol=1e-7):
+            return passed("Right: two gradients, one product, and no graph to keep.")
+        for sentence, mistake in mistakes.items():
+            if torch.allclose(found, mistake, rtol=1e-5, atol=1e-7):
+                return wrong(sentence)
+        share = (found - expected) / (cubic * vector.square())
+        if torch.allclose(share, share[0].expand_as(share), rtol=1e-3):
+            return wrong(
+                "Your difference is one-sided: its error shrinks as the step, a central one's as "
+                "its square."
+            )
+        return wrong("That is not the gradient ahead minus the gradient behind, over two steps.")
+
+    return judge(lambda: answer(gradient_at, point.clone(), vector.clone(), step), examine)
+
+
+def back_to_level(answer: Callable[[Look, Tensor, Tensor, int], Any]) -> Verdict:
+    """Check a reader's way back to the level set, by Newton's steps along the gradient.
+
+    Parameters
+    ----------
+    answer : callable
+        From a function that returns values (N,) and gradients (N, d) at points (N, d), points,
+        the levels (N,) that they should have, and a number of steps to the points after them.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.checks.back_to_level(lambda look, points, levels, steps: points)
+    ✗ No point has moved.
+    """
+    points = 1 + _generated(4, 3).abs()
+    axes = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
+    levels = torch.tensor([4.0, 9.0, 2.0, 6.0], dtype=torch.float64)
+
+    def look(where: Tensor) -> tuple[Tensor, Tensor]:
+        return (axes * where.square()).sum(dim=1), 2 * axes * where
+
+    values, slopes = look(points)
+    move = (levels - values).unsqueeze(1) * slopes
+    squares = slopes.square().sum(dim=1, keepdim=True)
+    first = points + move / squares
+    mistakes = {
+        "No point has moved.": points,
+        "You move away from the level: mind the sign of what is missing.": 2 * points - first,
+        "You divide by the length of the gradient; a step of length t along the unit normal gains "
+        "t‖∇g‖, so divide by its square.": points + move / squares.sqrt(),
+        "You follow the gradient without dividing by its squared length: the step is far too "
+        "long.": points + move,
+        "You divide by the squared length of all gradients together; each sample has its own.": (
+            points + move / squares.sum()
+        ),
+    }
+
+    def examine(found: tuple[Any, Any]) -> Verdict:
+        one, six = found
+        if (form := misfit(one, points.shape)) is not None:
+            return form
+        if not torch.allclose(one.detach().to(first), first, rtol=1e-6):
+            for sentence, mistake in mistakes.items():
+                if torch.allclose(one.detach().to(first), mistake, rtol=1e-6):
+                    return wrong(sentence)
+            if torch.allclose(look(one.detach().to(first))[0], levels, rtol=1e-6):
+                return wrong("You were asked for one step, and took more.")
+            return wrong("Your first step is not what is missing, over ‖∇g‖², times the gradient.")
+        if (form := misfit(six, points.shape)) is not None:
+            return form
+        last = six.detach().to(first)
+        if torch.allclose(last, first, rtol=1e-6):
+            return wrong("The first step is right; asked for six steps, you still take one.")
+        stale = points
+        for _ in range(6):
+            stale = stale + (levels - look(stale)[0]).unsqueeze(1) * slopes / squares
+        if torch.allclose(last, stale, rtol=1e-9):
+            return wrong(
+                "You keep the gradient of the start; Newton's step takes it anew at each point."
+            )
+        if not torch.allclose(look(last)[0], levels, rtol=1e-9):
+            return wrong("The first step is right, but six of them do not arrive at the levels.")
+        return passed("Right: each sample on its own level, with its own gradient, anew each step.")
+
+    def twice() -> tuple[Any, Any] | None:
+        one = answer(look, points.clone(), levels.clone(), 1)
+        return None if one is None else (one, answer(look, points.clone(), levels.clone(), 6))
+
+    return judge(twice, examine)
+
+
+def local_bound(answer: Callable[[Tensor, Tensor, float, Tensor, float], Any]) -> Verdict:
+    """Check a reader's bound on the Hessian of a one-layer network within a disc.
+
+    Parameters
+    ----------
+    answer : callable
+        From inner weights (units, 2), outer weights (units,), β, the centre (2,) and the radius
+        of a disc to a number that the spectral norm of the Hessian nowhere exceeds in the disc.
+
+    Returns
+    -------
+    Verdict
+        What is right or wrong about it, and how tight it is.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> def everywhere(inner, outer, beta, centre, radius):
+    ...     return beta / 4 * outer.abs().max() * torch.linalg.matrix_norm(inner, 2) ** 2
+    >>> el.checks.local_bound(everywhere)
+    ✗ True, but hardly better than the bound for the whole plane: which units can bend in the disc?
+    """
+    inner, outer = _uniform(50, 2), _uniform(50, seed=1)
+    cases = [
+        (beta, 0.8 * _uniform(2, seed=seed), radius)
+        for beta in (3.0, 30.0)
+        for radius in (0.02, 0.1, 0.4)
+        for seed in range(2, 8)
+    ]
+    largest = [_largest_norm(inner, outer, *case) for case in cases]
+    global_bound = float(outer.abs().max() * torch.linalg.matrix_norm(inner, 2) ** 2) / 4
+
+    def every() -> list[float] | None:
+        found: list[float] = []
+        for beta, centre, radius in cases:
+            value = answer(inner.clone(), outer.clone(), beta, centre.clone(), radius)
+            if value is None:
+                return None
+            found.append(float(value))
+        return found
+
+    def examine(found: list[float]) -> Verdict:
+        if not all(math.isfinite(value) for value in found):
+            return wrong("Your bound is not finite in some disc.")
+        for value, truth, (beta, centre, radius) in zip(found, largest, cases, strict=True):
+            if value < truth * (1 - 1e-6):
+                x, y = centre.tolist()
+                return wrong(
+                    f"No bound: for β = {beta:g} and the disc of radius {radius:g} around "
+                    f"({x:.2f}, {y:.2f}) you say {value:.3g}, and there is a Hessian of norm "
+                    f"{truth:.3g} in it."
+                )
+        everywhere = [beta * global_bound for beta, _, _ in cases]
+        loose, looser = _mean_ratio(found, largest), _mean_ratio(everywhere, largest)
+        if loose > looser / 2:
+            return wrong(
+                "True, but hardly better than the bound for the whole plane: which units can bend "
+                "in the disc?"
+            )
+        ours = [_disc_bound(inner, outer, *case) for case in cases]
+        return passed(
+            f"Right: never too small, and on average {loose:.2f} times the largest norm that was "
+            f"found (the bound for the whole plane: {looser:.1f} times, ours: "
+            f"{_mean_ratio(ours, largest):.2f})."
+        )
+
+    return judge(every, examine)
+
+
+def _bump(z: Tensor, beta: float) -> Tensor:
+    """Second derivative of softplus."""
+    slope = torch.sigmoid(beta * z)
+    return beta * slope * (1 - slope)
+
+
+def _largest_norm(
+    inner: Tensor, outer: Tensor, beta: float, centre: Tensor, radius: float
+) -> float:
+    """Find the largest norm of the Hessian on rings and rays of a disc."""
+    angles = torch.linspace(0, 2 * math.pi, 49, dtype=torch.float64)
+    ring = torch.stack([angles.cos(), angles.sin()], dim=1)
+    points = torch.cat([centre + radius * share * ring for share in (0, 0.25, 0.5, 0.75, 1)])
+    weights = outer * _bump(points @ inner.T, beta)
+    hessians = torch.einsum("nu,ui,uj->nij", weights, inner, inner)
+    return float(torch.linalg.matrix_norm(hessians, 2).max())
+
+
+def _disc_bound(inner: Tensor, outer: Tensor, beta: float, centre: Tensor, radius: float) -> float:
+    """Let each unit bend as much as it can in the disc, the two signs apart."""
+    nearest = (inner @ centre).abs() - radius * inner.norm(dim=1)
+    most = outer * _bump(nearest.clamp_min(0), beta)
+    parts = [inner.T @ (part.unsqueeze(1) * inner) for part in (most.relu(), (-most).relu())]
+    return max(float(torch.linalg.matrix_norm(part, 2)) for part in parts)
+
+
+def _mean_ratio(bounds: list[float], truths: list[float]) -> float:
+    """Return the geometric mean of how much larger the bounds are."""
+    pairs = list(zip(bounds, truths, strict=True))
+    return math.exp(sum(math.log(bound / truth) for bound, truth in pairs) / len(pairs))
+
+
+def _quadratic(matrices: Tensor, vectors: Tensor) -> Tensor:
+    return torch.einsum("ni,nij,nj->n", vectors, matrices, vectors)
+
+
+def _inner(first: Tensor, second: Tensor) -> Tensor:
+    """Scalar product of each sample, in a shape to multiply with."""
+    return (first * second).sum(dim=(1, 2, 3), keepdim=True)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return vectors / _inner(vectors, vectors).sqrt()
+
+
+def _generated(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1906)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def _uniform(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1

@@ -1,0 +1,139 @@
+"""The adaptive attacker, and what it costs to defend oneself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import explman_lite as el
+from explman_lite import bench
+from explman_lite.bench import defense
+from explman_lite.bench.settings import adaptive_settings, paper_defense_settings
+
+
+@pytest.fixture(scope="module")
+def model():
+    return el.load_model("digits_vgg").double()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return el.load_digits("test")[0][:3].double()
+
+
+@pytest.fixture(scope="module")
+def others():
+    return el.load_digits("test")[0][50:53].double()
+
+
+def maps(model, explainer, images):
+    return el.relevance_map(explainer(model, images, model(images).argmax(1)))
+
+
+def attack(model, images, others, explainer, **settings):
+    seeds = [(0, number) for number in range(len(images))]
+    targets = maps(model, explainer, others)
+    return defense.attack_defense(model, images, targets, explainer, seeds, **settings)
+
+
+def test_more_searches_never_end_further_from_the_target(model, images, others):
+    settings = {"steps": 8, "lr": 0.03, "epsilon": 0.1}
+    once, often = (
+        attack(model, images, others, el.Gradient(), restarts=count, **settings) for count in (1, 4)
+    )
+    distances = [el.metrics.mse(r.maps, r.target_maps) for r in (once, often)]
+    assert (distances[1] <= distances[0]).all()
+    assert (distances[1] < distances[0]).any()
+    assert (often.images - images).abs().max() <= 0.1 + 1e-12
+    torch.testing.assert_close(often.maps, el.relevance_map(
+        el.Gradient()(model, often.images, often.classes)))  # fmt: skip
+
+
+def test_a_search_that_loses_the_class_is_not_the_best(model, images, others):
+    found = attack(model, images, others, el.Gradient(), steps=1)
+    perfect = replace(found, maps=found.target_maps, logits=found.logits.roll(1, dims=1))
+    torch.testing.assert_close(defense._better(found, perfect).maps, found.maps)
+    kept = replace(found, maps=found.target_maps)
+    torch.testing.assert_close(defense._better(found, kept).maps, found.target_maps)
+
+
+def test_starts_depend_on_the_pair_alone(images):
+    seeds = [(0, 5, 1), (0, 6, 1), (0, 7, 1)]
+    together = defense._random_start(images, seeds, 0.1)
+    torch.testing.assert_close(defense._random_start(images[1:2], seeds[1:2], 0.1), together[1:2])
+    assert not torch.equal(defense._random_start(images[1:2], [(0, 6, 2)], 0.1), together[1:2])
+
+
+def test_the_map_that_is_shown_is_the_map_that_is_attacked(model, images, others):
+    """A β-smoothed map is followed exactly: no surrogate network stands in between."""
+    explainer = el.BetaSmoothing(el.Gradient(), 2.0)
+    result = attack(model, images, others, explainer, steps=3)
+    assert [record.beta for record in result.history] == [None] * 3
+    targets = maps(model, explainer, others)
+    torch.testing.assert_close(
+        result.history[0].map_loss, el.metrics.mse(maps(model, explainer, images), targets)
+    )
+    assert result.history[0].output_loss.max() == 0
+
+
+def test_suites_attack_every_defence_and_two_of_them_as_the_paper_did():
+    for suite in ("defense", "defense-photos"):
+        cases = bench.SUITES[suite].cases
+        adaptive = [case.method for case in cases if case.settings == "adaptive"]
+        assert adaptive == list(defense.DEFENSES)
+    as_paper = [case.method for case in bench.SUITES["defense"].cases if case.settings == "paper"]
+    assert as_paper == ["Gradient", "BetaSmoothing(0.8)"]
+
+
+def row(method, settings="adaptive", steps=4):
+    case = bench.Case("digits_vgg", method, settings)
+    suite = replace(bench.SUITES["defense"], cases=(case,), batch=2, steps=steps)
+    return bench.measure(suite.jobs(limit=2)[0])
+
+
+def test_the_plain_gradient_is_its_own_yardstick():
+    table = row("Gradient")
+    assert (table.pcc_gradient == 1).all()
+    assert (table.top_k_gradient == 1).all()
+    np.testing.assert_allclose(table.pcc_target_gradient, table.pcc_target, rtol=1e-5)
+    np.testing.assert_allclose(table.pcc_target_transferred, table.pcc_target, rtol=1e-5)
+    assert table.pcc_target_fresh.isna().all()
+    assert (table.image_linf <= 0.1 + 1e-6).all()
+
+
+def test_a_row_says_what_smoothing_costs_and_what_passes_over(model):
+    table = row("BetaSmoothing(1)")
+    pairs = bench.SUITES["defense"].draw(0)[:2]
+    digits = el.load_digits("test")[0].double()
+    source = digits[[pair.source for pair in pairs]]
+    target = digits[[pair.target for pair in pairs]]
+    smooth = el.BetaSmoothing(el.Gradient(), 1.0)
+    plain_map, smooth_map = (maps(model, e, source) for e in (el.Gradient(), smooth))
+    np.testing.assert_allclose(table.pcc_gradient, el.metrics.pcc(plain_map, smooth_map), rtol=1e-4)
+    np.testing.assert_allclose(
+        table.top_k_gradient, el.metrics.top_k_overlap(plain_map, smooth_map), rtol=1e-4
+    )
+    settings = adaptive_settings("digits_vgg") | {"steps": 4}
+    forged = attack(model, source, target, el.Gradient(), **settings)
+    judged = el.relevance_map(smooth(model, forged.images, forged.classes))
+    np.testing.assert_allclose(
+        table.pcc_target_transferred,
+        el.metrics.pcc(judged, maps(model, smooth, target)),
+        rtol=1e-4,
+    )
+    assert (table.flipping < table.flipping_random).all()
+
+
+def test_a_judge_with_other_noise_is_asked_where_there_is_noise():
+    table = row("SmoothGrad(2)")
+    assert table.pcc_target_fresh.notna().all()
+    assert (table.pcc_target_fresh != table.pcc_target).all()
+
+
+def test_the_papers_attack_on_a_smoothed_map_takes_small_equal_steps():
+    settings = paper_defense_settings("efficientnet_lite0")
+    assert settings["steps"] == 500
+    assert settings["lr"] == pytest.approx(2.5e-4 * 0.226, rel=1e-2)
+    assert settings["schedule"](0.9) == 1
+    assert row("BetaSmoothing(0.8)", "paper", steps=2).steps.tolist() == [2, 2]
