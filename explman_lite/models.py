@@ -100,7 +100,7 @@ def prepare(
     if mean is not None and std is not None:
         _insert_normalisation(graph, modules, Normalize(list(mean), list(std)))
     frozen = {name: _frozen(module) for name, module in modules.items()}
-    network = Network(_with_attributes(frozen, model, graph), graph)
+    network = Network(with_attributes(frozen, model, graph), graph)
     network.delete_all_unused_submodules()
     return network.eval()
 
@@ -119,7 +119,7 @@ def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
     return graph, dict(model.named_modules())
 
 
-def _with_attributes(
+def with_attributes(
     modules: dict[str, nn.Module], model: nn.Module, graph: fx.Graph
 ) -> dict[str, Any]:
     """Add the parameters and buffers that the graph reads directly, detached."""

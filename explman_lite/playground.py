@@ -20,7 +20,7 @@ from explman_lite.lrp import LRP
 from explman_lite.maps import relevance_map, scale_to_mean_one
 from explman_lite.models import Network
 from explman_lite.propagation import GuidedBackprop
-from explman_lite.slider import _jpeg
+from explman_lite.slider import jpeg
 from explman_lite.smoothing import smoothed
 from explman_lite.validation import check_images, check_model, check_target_maps
 
@@ -59,6 +59,11 @@ def softplus(
         (1,) the logit to explain; that of the class the ReLU network predicts if not given.
     explainer : Explainer, optional
         To begin with, the gradient if not given; it joins the methods, or replaces its kind.
+
+    Returns
+    -------
+    VBox
+        The controls, with a sentence and the figure below them; what a cell ends with is shown.
 
     Raises
     ------
@@ -112,6 +117,11 @@ def attack(
         As `softplus` takes them; the explainer is what is attacked.
     target_map : Tensor
         (1, H, W), not negative, of any scale.
+
+    Returns
+    -------
+    VBox
+        The controls, with a sentence and the figure below them; what a cell ends with is shown.
 
     Raises
     ------
@@ -189,7 +199,7 @@ def _stage(*controls: Widget) -> tuple[VBox, Callable[[_Draw], None]]:
             with warnings.catch_warnings(record=True) as caught:
                 figure, words = draw()
             titles = "; ".join(filter(None, (ax.get_title() for ax in figure.axes)))
-            source = "data:image/jpeg;base64," + base64.b64encode(_jpeg(figure)).decode()
+            source = "data:image/jpeg;base64," + base64.b64encode(jpeg(figure)).decode()
             shown = f'<img alt="{escape(titles)}" src="{source}" style="max-width: 100%">'
             words = " ".join([words, *(f"{warning.message}." for warning in caught)])
         except (Exception, KeyboardInterrupt) as error:  # whose traceback nobody would see

@@ -86,7 +86,7 @@ class FrameSlider:
         self.label, self.alts, self.values = label, list(alts), list(frames)
         first = next(iter(frames.values()))
         self.size = tuple(int(side) for side in first.get_size_inches() * first.dpi)
-        self._pictures = [_jpeg(figure) for figure in frames.values()]
+        self._pictures = [jpeg(figure) for figure in frames.values()]
 
     def __repr__(self) -> str:
         """Stand in for the slider where there is only text."""
@@ -113,7 +113,7 @@ class FrameSlider:
         )
 
 
-def _jpeg(figure: Figure) -> bytes:
+def jpeg(figure: Figure) -> bytes:
     """Draw a figure and close it; maps are mostly noise, which PNG cannot shrink."""
     stream = io.BytesIO()
     figure.savefig(stream, format="jpeg", dpi=figure.dpi, pil_kwargs={"quality": 80})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from explman_lite.layers import SmoothReLU
-from explman_lite.models import Network, prepare
+from explman_lite.models import Network, prepare, with_attributes
 from explman_lite.validation import check_positive
 
 
@@ -57,7 +57,8 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
         raise ValueError(
             "the network holds no ReLU to smooth; to attack it as it is, pass beta=None"
         )
-    return Network({**modules, **activations}, network.graph).eval()
+    layers = {**modules, **activations}
+    return Network(with_attributes(layers, network, network.graph), network.graph).eval()
 
 
 def set_beta(network: nn.Module, beta: float | None) -> None:

@@ -51,10 +51,11 @@ def check_target_maps(target_maps: Tensor, images: Tensor) -> None:
     """Refuse target maps that are no relevance maps (N or 1, H, W) of ``images``."""
     _check_float_tensor(target_maps, "target_maps")
     batch, _, height, width = images.shape
-    if tuple(target_maps.shape) not in {(batch, height, width), (1, height, width)}:
+    expected = [(1, height, width)] if batch == 1 else [(batch, height, width), (1, height, width)]
+    if tuple(target_maps.shape) not in expected:
         raise ValueError(
-            f"target_maps must have the shape ({batch}, {height}, {width}) or "
-            f"(1, {height}, {width}) for these images, got {tuple(target_maps.shape)}"
+            f"target_maps must have the shape {' or '.join(map(str, expected))} for these images, "
+            f"got {tuple(target_maps.shape)}"
         )
     _check_finite(target_maps, "target_maps")
     if target_maps.min().item() < 0:

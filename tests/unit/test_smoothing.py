@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import explman_lite as el
@@ -49,3 +50,24 @@ def test_beta_must_be_positive(network, beta):
 def test_a_network_without_relu_is_refused():
     with pytest.raises(ValueError, match="no ReLU"):
         el.smoothed(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval(), 1.0)
+
+
+class Scaled(nn.Module):
+    """Uses a parameter outside of a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU())
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, images):
+        return self.layers(images) * self.scale
+
+
+def test_a_parameter_outside_of_a_layer_is_kept():
+    images = torch.rand(2, 1, 2, 2)
+    network = Scaled().eval()
+    expected = 2 * F.softplus(network.layers[1](images.flatten(1)), beta=3.0)
+    smooth = el.smoothed(network, beta=3.0)
+    torch.testing.assert_close(smooth(images), expected)
+    torch.testing.assert_close(el.smoothed(smooth, None)(images), network(images))
