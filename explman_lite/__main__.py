@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from explman_lite import attack, figures
+from explman_lite import attack, figures, metrics
 from explman_lite.averaging import IntegratedGradients, SmoothGrad
 from explman_lite.bench.command import add_parser as add_bench
 from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
@@ -134,6 +134,7 @@ def _save(result: Manipulation, options: argparse.Namespace) -> None:
     pixels = (result.images[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
     Image.fromarray(pixels).save(options.out / "manipulated.png")
     row = result.summary().iloc[0].to_dict()
+    row["pcc_target_before"] = metrics.pcc(result.original_maps, result.target_maps).item()
     names = class_names(options.model)
     summary = {
         "image": str(options.image),
@@ -150,7 +151,7 @@ def _save(result: Manipulation, options: argparse.Namespace) -> None:
     write_atomically(options.out / "summary.json", json.dumps(summary, indent=2) + "\n")
     print(
         f"The map's correlation with the target is {row['pcc_target']:.2f} "
-        f"(with the map before: {row['pcc_original']:.2f}), "
+        f"(before the attack: {row['pcc_target_before']:.2f}), "
         f"the picture's SSIM {row['image_ssim']:.3f}, "
         f"and the class '{summary['class']}' is {'kept' if row['class_kept'] else 'LOST'}.\n"
         f"Wrote manipulation.png, manipulated.png and summary.json to {options.out}"

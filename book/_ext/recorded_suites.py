@@ -1,0 +1,167 @@
+"""What the suites of the benchmark reached, for the page on results."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from recorded_tables import recorded
+
+from explman_lite.bench import compare_methods
+from explman_lite.figures import AFTER, BEFORE
+
+PHOTOS = "photos-first12"
+NAMES = {
+    "Gradient": "Gradient",
+    "GradientTimesInput": "Gradient × Input",
+    "IntegratedGradients": "Integrated Gradients",
+    "GuidedBackprop": "Guided Backprop",
+    "LRP": "LRP",
+    "PatternAttribution": "Pattern Attribution",
+}
+GRADIENTS, PROPAGATIONS = list(NAMES)[:3], list(NAMES)[4:]
+
+
+def claims() -> pd.DataFrame:
+    """Set the paper's claims beside what was recorded."""
+    digits, photos = recorded("digits"), recorded(PHOTOS)
+    gradient = photos[photos.method == "Gradient"]
+    medians = {
+        name: table.groupby("method").median(numeric_only=True)
+        for name, table in (("digits", digits), ("photographs", photos))
+    }
+    reached = "; ".join(
+        f"{name}: {ends(table.pcc_target_unattacked)} before, {ends(table.pcc_target)} after"
+        for name, table in medians.items()
+    )
+    both = pd.concat([digits, photos])
+    lines = [
+        (
+            "C1: any map, invisibly",
+            "map SSIM 0.6 to 0.9, PCC 0.7 to above 0.9; picture SSIM 0.90 to 0.95 and above",
+            f"Gradient, photographs (n = {len(gradient)}): map SSIM "
+            f"{spread(gradient.ssim_target)}, PCC {spread(gradient.pcc_target)}; picture SSIM "
+            f"{spread(gradient.image_ssim)}",
+            "reproduced; another network, 160 × 160 pixels, 100 steps in place of 1500",
+        ),
+        (
+            "C2: six methods",
+            "all six, VGG-16 at 224 × 224",
+            f"median PCC of each method, n = 100 and 12; {reached}",
+            "reproduced on photographs; on digits all move and none arrives: a digit has a "
+            "twenty-fifth of the pixels",
+        ),
+        (
+            "C3: four architectures",
+            "map SSIM 0.4 to 0.8, PCC 0.4 to 0.8 (Gradient)",
+            "not run",
+            "needs downloaded weights and a GPU: `python -m explman_lite bench paper`",
+        ),
+        (
+            "C4: propagation reaches the target best",
+            "a reviewer's reading of the box plots",
+            "see [digits](#digits-one-hundred-pairs) and [photographs](#photographs-twelve-pairs)",
+            "depends on where the maps begin",
+        ),
+        (
+            "class unchanged",
+            "everywhere",
+            f"kept in {both.class_kept.mean():.0%} of {len(both)} attacks",
+            "the output term holds it, on photographs not always",
+        ),
+        (
+            "softmax change",
+            "median about 1e-3",
+            f"digits: median {digits.output_change.median():.0e}; "
+            f"photographs: {photos.output_change.median():.0e}",
+            "digits are read with certainty, photographs are not",
+        ),
+    ]
+    return pd.DataFrame(lines, columns=["claim", "the paper", "ours", "why they differ"])
+
+
+def ends(values: pd.Series) -> str:
+    """Write the smallest and the largest."""
+    return f"{values.min():.2f} to {values.max():.2f}"
+
+
+def spread(values: pd.Series) -> str:
+    """Write median and quartiles."""
+    low, middle, high = values.quantile([0.25, 0.5, 0.75])
+    return f"{middle:.2f}\u00a0({low:.2f}–{high:.2f})"
+
+
+def by_method(suite: str, columns: dict[str, str]) -> pd.DataFrame:
+    """Tabulate medians and quartiles of a suite's columns by method."""
+    groups = recorded(suite).groupby("method", sort=False)
+    return pd.DataFrame(
+        {"method": NAMES[method], "n": len(rows)}
+        | {label: spread(rows[column]) for column, label in columns.items()}
+        for method, rows in groups
+    )
+
+
+def targets(suite: str) -> pd.DataFrame:
+    """Tabulate how near the maps come to the target, and what chance reaches."""
+    columns = {
+        "pcc_target": "map and target (PCC)",
+        "pcc_target_unattacked": "before the attack",
+        "pcc_target_noise": "after noise",
+        "pcc_random_target": "with a third map",
+    }
+    return by_method(suite, columns)
+
+
+def originals(suite: str) -> pd.DataFrame:
+    """Tabulate what became of map, picture and output."""
+    columns = {
+        "pcc_original": "map and original (PCC)",
+        "image_ssim": "picture and original (SSIM)",
+    }
+    table = by_method(suite, columns)
+    groups = recorded(suite).groupby("method", sort=False)
+    table["softmax change"] = groups.output_change.median().map("{:.0e}".format).to_numpy()
+    table["class kept"] = groups.class_kept.mean().map("{:.0%}".format).to_numpy()
+    return table
+
+
+def boxes(suite: str) -> Figure:
+    """Draw box plots like the paper's: maps against target and pictures against original."""
+    table = recorded(suite)
+    panels = {
+        "pcc_target": "map and target (PCC)",
+        "ssim_target": "map and target (SSIM)",
+        "image_ssim": "picture and original (SSIM)",
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), sharey=True)
+    names = list(NAMES)[::-1]
+    for ax, (column, title) in zip(axes, panels.items(), strict=True):
+        values = [table.loc[table.method == name, column] for name in names]
+        drawn = ax.boxplot(values, orientation="horizontal", widths=0.6, patch_artist=True)
+        for box, median in zip(drawn["boxes"], drawn["medians"], strict=True):
+            box.set(facecolor="#cfe3f1", edgecolor=BEFORE)
+            median.set(color="black", linewidth=1.5)
+        ax.set(title=title, xlim=(min(0, table[column].min()), 1))
+        if f"{column}_unattacked" in table:
+            chance = [table.loc[table.method == n, f"{column}_unattacked"].median() for n in names]
+            ax.plot(chance, range(1, 7), "D", color=AFTER, markersize=4, label="before the attack")
+    axes[0].set_yticks(range(1, 7), [NAMES[name] for name in names])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left")
+    return figure
+
+
+def families(suite: str) -> pd.DataFrame:
+    """Tabulate by how much propagation methods come closer to the target than gradients."""
+    table = recorded(suite)
+    lines = []
+    for first in PROPAGATIONS:
+        for second in GRADIENTS:
+            found = compare_methods(table, first, second, "pcc_target")
+            lines.append(
+                {
+                    "comparison": f"{NAMES[first]} − {NAMES[second]}",
+                    "n": found.pairs,
+                    "median difference of PCC": f"{found.median_difference:+.2f}",
+                    "95 % interval": f"{found.interval.low:+.2f} to {found.interval.high:+.2f}",
+                    "p (Wilcoxon)": f"{found.p_value:.1g}",
+                }
+            )
+    return pd.DataFrame(lines)

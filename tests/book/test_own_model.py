@@ -1,0 +1,148 @@
+"""What book/own_model.md prints is run, in small, and what it quotes is what the package says."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision import models
+
+import explman_lite as el
+from explman_lite.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "book" / "own_model.md").read_text("utf-8")
+SIZE = 32
+
+# What makes the code of the page quick; each must be there to be replaced.
+QUICKER = {
+    'el.load_photo("my_photo.jpg")': f'el.load_photo("my_photo.jpg", {SIZE})',
+    'el.load_photo("coffee")': f'el.load_photo("coffee", {SIZE})',
+    "epsilon=0.03)": "epsilon=0.03, steps=2, progress=False)",
+    "el.Gradient(), beta=None)": "el.Gradient(), beta=None, steps=2, progress=False)",
+}
+
+
+def blocks(language: str) -> list[str]:
+    """Find the page's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def quickened(code: str) -> str:
+    for slow, quick in QUICKER.items():
+        code = code.replace(slow, quick)
+    return code
+
+
+@pytest.fixture
+def own_pictures(tmp_path, monkeypatch):
+    """Work in a folder where the reader's two pictures lie."""
+    monkeypatch.chdir(tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    for name in ("my_photo.jpg", "my_target.jpg"):
+        pixels = torch.randint(256, (48, 64, 3), dtype=torch.uint8, generator=generator)
+        Image.fromarray(pixels.numpy()).save(name)
+
+
+def test_every_substitution_has_something_to_replace():
+    code = "".join(blocks("python"))
+    assert [slow for slow in QUICKER if slow not in code] == []
+
+
+@pytest.mark.parametrize("command", blocks("bash"), ids=["map", "bound", "sentence"])
+def test_command_lines_run(command, own_pictures):
+    python, flag, package, *arguments = shlex.split(command.replace("\\\n", ""))
+    assert (python, flag, package) == ("python", "-m", "explman_lite")
+    assert main([*arguments, "--size", "64", "--steps", "1", "--device", "cpu"]) == 0
+    out = Path(arguments[arguments.index("--out") + 1])
+    written = {path.name for path in out.iterdir()}
+    assert written == {"manipulation.png", "manipulated.png", "summary.json"}
+    numbers = json.loads((out / "summary.json").read_text("utf-8"))["result"]
+    assert [name for name in (*written, *numbers) if f"`{name}`" not in PAGE] == []
+
+
+def test_options_of_the_command_line_are_described(capsys):
+    with pytest.raises(SystemExit):
+        main(["manipulate", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert {option for option in options if option not in PAGE} == set()
+
+
+def test_python_runs(own_pictures, capsys):
+    own, transformer = blocks("python")
+    names: dict[str, object] = {}
+    exec(quickened(own), names)
+    assert capsys.readouterr().out.startswith("PCC before: tensor(")
+    assert Path("own_model.png").stat().st_size > 10_000
+    names["model"] = el.prepare(small_transformer())
+    exec(quickened(transformer), names)
+    result = names["result"]
+    assert isinstance(result, el.Manipulation)
+    assert (result.images != result.original_images).any()
+
+
+class VGG(nn.Module):
+    """Looks at its data before it decides, as timm's class of this name does."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images if images.mean() > 0 else -images
+
+
+def small_transformer() -> nn.Module:
+    torch.manual_seed(0)
+    network = models.VisionTransformer(
+        image_size=SIZE,
+        patch_size=16,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=32,
+        mlp_dim=64,
+        num_classes=10,
+    )
+    nn.init.normal_(network.heads.head.weight)
+    return network.eval()
+
+
+def explain(explainer: el.Explainer, network: nn.Module) -> None:
+    explainer(el.prepare(network), torch.full((1, 3, SIZE, SIZE), 0.5), torch.tensor([1]))
+
+
+def attack(network: nn.Module, low: float = 0.0, **options: object) -> None:
+    images = torch.linspace(low, -low or 1, 3 * SIZE**2).view(1, 3, SIZE, SIZE)
+    target = el.text_target("no", SIZE)
+    el.manipulate(
+        el.prepare(network), images, target, el.Gradient(), steps=1, progress=False, **options
+    )
+
+
+SHUFFLENET, MOBILENET = models.shufflenet_v2_x0_5, models.mobilenet_v3_small
+MISHAPS = {
+    "images must lie in [0, 1]": lambda: attack(nn.Flatten(), low=-2),
+    "cannot trace VGG": lambda: el.prepare(VGG()),
+    "only convolutions with": lambda: el.prepare(nn.Conv2d(3, 4, 3, padding="same")),
+    "LRP has no rule for the layer 'cl": lambda: explain(el.LRP(), MOBILENET()),
+    "LRP has no rule for the layer 'me": lambda: explain(el.LRP(), models.mnasnet0_5()),
+    "the network holds no ReLU": lambda: attack(small_transformer()),
+    "derivative for aten::hardsigmoid": lambda: attack(MOBILENET()),
+    "`inputs` argument": lambda: explain(el.GuidedBackprop(), SHUFFLENET()),
+    "derivative for aten::_scaled": lambda: attack(small_transformer(), beta=None),
+}
+
+
+@pytest.mark.parametrize("beginning", MISHAPS)
+def test_messages_are_quoted_word_by_word(beginning):
+    with pytest.raises((ValueError, RuntimeError)) as caught:
+        MISHAPS[beginning]()
+    message = str(caught.value)
+    assert message.startswith(beginning)
+    assert f"\n{message}\n" in PAGE
+
+
+def test_every_quoted_message_is_provoked():
+    quoted = "".join(blocks("text")).splitlines()
+    assert len(quoted) == len(MISHAPS)
+    assert all(any(line.startswith(beginning) for beginning in MISHAPS) for line in quoted)
