@@ -101,7 +101,7 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
     {'method': ['Gradient', 'Gradient'], 'pair': [0, 1], 'steps': [3, 3]}
     """
     with _ONE_AT_A_TIME, _same_every_time():
-        stage = _stage(*job.case[:2], job.pictures, job.precision, job.path_points, data)
+        stage = _stage_of(job, data)
         start = time.perf_counter()
         result = _attack(job, stage)
         columns: dict[str, Any] = result.summary().to_dict("list")
@@ -184,7 +184,7 @@ def _defense_columns(
 @lru_cache(maxsize=16)
 def _unprotected(job: Job, data: str | None) -> Manipulation:
     """Attack the plain gradient of the same pairs; all defences are compared with it."""
-    return _attack(job, _stage(*job.case[:2], job.pictures, job.precision, job.path_points, data))
+    return _attack(job, _stage_of(job, data))
 
 
 def _seeds(job: Job) -> list[tuple[int, int]]:
@@ -223,6 +223,10 @@ def _noisy(result: Manipulation, seeds: list[tuple[int, int]]) -> Tensor:
     noise = noise * length.view(-1, 1, 1, 1)
     outside = (original + noise < 0) | (original + noise > 1)
     return (original + torch.where(outside, -noise, noise)).clamp(0, 1)
+
+
+def _stage_of(job: Job, data: str | None) -> _Stage:
+    return _stage(*job.case[:2], job.pictures, job.precision, job.path_points, data)
 
 
 @lru_cache(maxsize=2)
