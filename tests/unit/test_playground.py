@@ -1,8 +1,6 @@
 import base64
 import io
 import os
-import subprocess
-import sys
 from itertools import pairwise
 
 import ipywidgets
@@ -17,7 +15,6 @@ from torch import nn
 import explman_lite as el
 from explman_lite import figures
 
-COLAB = "7.7.1"
 EXPECTED = os.environ.get("EXPECTED_IPYWIDGETS", ipywidgets.__version__)
 EXPLAINERS = {
     "Gradient": el.Gradient(),
@@ -299,30 +296,3 @@ def test_wrong_arguments_are_refused_before_any_widget_is_built(
     finally:
         ipywidgets.Widget.on_widget_constructed(None)
     assert built == []
-
-
-@pytest.fixture(scope="session")
-def older_ipywidgets(tmp_path_factory):
-    """Install the ipywidgets of Colab into a folder of its own."""
-    folder = tmp_path_factory.mktemp("ipywidgets")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--retries", "2"]
-    what = ["--target", str(folder), f"ipywidgets=={COLAB}", "ipython_genutils"]
-    done = subprocess.run([*install, *what], capture_output=True, text=True)
-    if done.returncode:
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        reason = done.stderr.strip().rpartition("\n")[2]
-        give_up(f"cannot install ipywidgets {COLAB}; is there a package index? {reason}")
-    return folder
-
-
-def test_all_this_holds_with_colabs_ipywidgets(older_ipywidgets):
-    tests = [sys.executable, "-m", "pytest", "-q", __file__]
-    done = subprocess.run(
-        [*tests, "-p", "no:cacheprovider", "-k", "not colabs"],
-        env=os.environ | {"PYTHONPATH": str(older_ipywidgets), "EXPECTED_IPYWIDGETS": COLAB},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
