@@ -16,6 +16,7 @@ from explman_lite.maps import relevance_map
 from explman_lite.models import Network, class_names, load_model, model_names, prepare
 from explman_lite.patterns import PatternAttribution, fit_patterns
 from explman_lite.propagation import GuidedBackprop
+from explman_lite.quiz import Quiz
 from explman_lite.slider import FrameSlider
 from explman_lite.smoothing import smoothed
 
@@ -33,6 +34,7 @@ __all__ = [
     "Manipulation",
     "Network",
     "PatternAttribution",
+    "Quiz",
     "SmoothGrad",
     "checks",
     "class_names",
