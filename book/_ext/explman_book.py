@@ -6,10 +6,15 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 
-def set_site_address(app: Sphinx, config: Config) -> None:
+def site_address(repository: str) -> str:
     # The site lives on the repository's GitHub Pages, so its address follows from the repository's.
-    owner, name = urlsplit(config.html_theme_options["repository_url"]).path.strip("/").split("/")
-    config.html_baseurl = config.ogp_site_url = f"https://{owner}.github.io/{name}/"
+    owner, name = urlsplit(repository).path.strip("/").split("/")
+    return f"https://{owner}.github.io/{name}/"
+
+
+def set_site_address(app: Sphinx, config: Config) -> None:
+    address = site_address(config.html_theme_options["repository_url"])
+    config.html_baseurl = config.ogp_site_url = address
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
