@@ -6,14 +6,24 @@ READY := .venv/ready
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test execute lint lock clean
+.PHONY: help book slides student instructor serve test execute lint lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-book: $(READY) ## build the book
+book: $(READY) ## build the book, with its slides and archives
 	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
+	$(MAKE) --no-print-directory slides student instructor
 	@echo "Open _build/html/index.html, or run 'make serve'."
+
+slides: $(READY) ## make slides from the notebooks, in _build/html/slides
+	$(BIN)/python tools/make_slides.py
+
+student: $(READY) ## pack the notebooks without solutions, in _build/html/downloads
+	$(BIN)/python tools/make_zips.py student
+
+instructor: $(READY) ## pack the notebooks with solutions, and what lecturers need
+	$(BIN)/python tools/make_zips.py instructor
 
 serve: ## show the built book in a browser, at an address it prints
 	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 1; }

@@ -1,6 +1,5 @@
 """What slides and downloads know of the chapters: where they are, and what may be left out."""
 
-import posixpath
 import re
 import sys
 from pathlib import Path
@@ -33,10 +32,10 @@ def without_folded(source: str, *titles: str) -> str:
     return FOLDED.sub(lambda fold: "" if fold[1] in titles else fold[0], source)
 
 
-def page_of(address: str, notebook: str) -> str:
-    """Give the page, seen from the root of the site, to which a notebook's link leads."""
-    target, anchor = urldefrag(urljoin(f"notebooks/{notebook}", address))
-    page = posixpath.splitext(target)[0] + ".html"
+def page_of(address: str, source: str) -> str:
+    """Give the page, seen from the root of the site, to which a link in a source file leads."""
+    target, anchor = urldefrag(urljoin(source, address))
+    page = re.sub(r"\.(md|ipynb)$", ".html", target)
     return f"{page}#{anchor}" if anchor else page
 
 

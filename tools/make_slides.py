@@ -29,7 +29,7 @@ FRAGMENT = '<div class="fragment" data-fragment-index="0">'
 
 # The room below the heading of a slide of 1280 × 720 pixels.
 WIDTH, HEIGHT = 1160, 560
-COLUMN, LOWEST_FIGURE = 420, 240
+COLUMN, LOWEST_FIGURE, NARROWEST_FIGURE = 420, 240, 480
 WIDE, WIDEST_PAIR = 1.75, 3.9
 LONGEST_HEADING = 48
 
@@ -54,7 +54,7 @@ def layout(items: list[Item], room: int = HEIGHT) -> str | None:
     narrow = all(item.kind in {"lead", "list", "quote", "claim"} for item in others)
     if others and narrow and aspect < WIDE and height(others, COLUMN) <= room:
         return "beside"
-    lowest = min(LOWEST_FIGURE, WIDTH / aspect)
+    lowest = min(max(LOWEST_FIGURE, NARROWEST_FIGURE / aspect), WIDTH / aspect, HEIGHT - 80)
     return "below" if height(others, WIDTH) + lowest <= room else None
 
 

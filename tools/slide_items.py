@@ -27,8 +27,10 @@ from pygments.lexers import PythonLexer
 
 LONGEST_CODE = 15
 SHORTEST_LEAD = 40
+TABLE_WIDTH, SHORT_TABLE = 1160, 400
 LONGEST_OUTPUT = 9
 CLAIM = re.compile(r"^(?:Checked|Not reproduced)\b.*", re.DOTALL | re.MULTILINE)
+SUBSTANCE = {"figure", "table", "formula", "code", "list", "output"}
 PLOTTING = ("plt.", "figures.", "FrameSlider")
 OPAQUE = re.compile(r"\$[^$]+\$|`[^`]+`|\]\([^)]*\)")
 BY_HAND = re.compile(r"by hand:|lines", re.IGNORECASE)
@@ -41,7 +43,7 @@ class Item:
 
     ``characters`` of ``size`` pixels flow in lines, ``extra`` pixels come on top. A figure knows
     its ``aspect`` instead. Neighbours with the same ``wrap`` share one list or table, whose head
-    takes ``head`` pixels.
+    takes ``head`` pixels. What is ``optional`` is shown where nothing else shows the result.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Item:
     wrap: tuple[str, str] = ("", "")
     head: int = 0
     hidden: bool = False
+    optional: bool = False
 
     def height(self, width: int) -> int:
         """Estimate the pixels that it takes at a width, with a margin below it."""
@@ -74,6 +77,14 @@ class Section:
         words = re.sub(r"[^\w\s-]", "", BeautifulSoup(self.title, "html.parser").get_text())
         return re.sub(r"\s+", "-", words.strip().lower())
 
+    def drop_optional(self) -> None:
+        """Show printed numbers where nothing else shows a result, or else more sentences."""
+        kept = None
+        if not any(item.kind in SUBSTANCE and not item.optional for item in self.items):
+            printed = any(item.kind == "output" for item in self.items)
+            kept = "output" if printed else "lead"
+        self.items = [item for item in self.items if not item.optional or item.kind == kept]
+
     @property
     def shown(self) -> list[Item]:
         """List what an audience sees."""
@@ -93,7 +104,7 @@ def markdown(notebook: str) -> MarkdownIt:
     def link_open(tokens: list[Token], index: int, options: object, env: object) -> str:
         address = str(tokens[index].attrs["href"])
         if not is_elsewhere(address):
-            tokens[index].attrs["href"] = "../" + page_of(address, notebook)
+            tokens[index].attrs["href"] = "../" + page_of(address, f"notebooks/{notebook}")
         return renderer.renderer.renderToken(tokens, index, options, env)
 
     for rule in (math_inline, math_block, link_open):
@@ -152,6 +163,8 @@ class Chapter:
                 self.read_code(cell)
                 self.announcement = ""
         self.sections = [s for s in self.sections if s.title != "References"]
+        for section in self.sections:
+            section.drop_optional()
         self.announce_sections()
 
     def in_exercises(self) -> bool:
@@ -217,16 +230,18 @@ class Chapter:
 
     def sentences(self, source: str) -> Iterator[Item]:
         """Show a section's lead and what has a bold title; an exercise's task in full."""
+        optional = False
         if self.exercise is None:
             bold = source.startswith("**") and not source.startswith("**Next**")
-            if self.sections[-1].shown and not bold:
-                return
+            optional = bool(self.sections[-1].shown) and not bold
             source = first_sentence(source)
         html = f"{self.exercise or ''}<p>{self.markdown.renderInline(source)}</p>"
         size, extra = (26, 16) if self.exercise is None else (24, 20)
         extra += 40 * bool(self.exercise)
         kind = "lead" if self.exercise is None else "task"
-        yield Item(kind, f'<div class="{kind}">{html}</div>', text_of(html), size, extra)
+        yield Item(
+            kind, f'<div class="{kind}">{html}</div>', text_of(html), size, extra, optional=optional
+        )
         self.exercise = self.exercise and ""
 
     def list_items(self, block: list[Token], size: int) -> Iterator[Item]:
@@ -269,20 +284,25 @@ def formula_height(source: str) -> int:
 
 
 def table_rows(html: str) -> Iterator[Item]:
-    """Take a table of prose apart, so that a long one can go over several slides."""
+    """Take a long table apart, so that it can go over several slides."""
     table = BeautifulSoup(html, "html.parser").table
     for tag in table.find_all(True):
         tag.attrs = {name: tag[name] for name in ("colspan", "rowspan") if name in tag.attrs}
+    for empty in [tag for tag in table.find_all("th") if not tag.get_text(strip=True)]:
+        empty.name = "td"
     head, rows = table.thead.extract(), table.tbody.find_all("tr")
     wrap = (f"<table>{head}<tbody>", "</tbody></table>")
     tall = 36 * len(head.find_all("tr")) + 20
-    if max(len(cell.get_text()) for cell in table.find_all("td")) < 40:
-        all_rows = "\n".join(map(str, rows))
-        yield Item("table", all_rows, extra=38 * len(rows), wrap=wrap, head=tall)
-        return
+    prose = max(len(cell.get_text()) for cell in table.find_all("td")) > 40
+    items = []
     for row in rows:
-        characters = math.ceil(1.3 * text_of(str(row)))
-        yield Item("table", str(row), characters, 20, extra=12, wrap=wrap, head=tall)
+        characters = math.ceil(1.3 * text_of(str(row))) if prose else 1
+        items.append(Item("table", str(row), characters, 20, extra=12, wrap=wrap, head=tall))
+    total = sum(item.height(TABLE_WIDTH) for item in items)
+    if total <= SHORT_TABLE:
+        whole = "\n".join(item.html for item in items)
+        items = [Item("table", whole, extra=total, wrap=wrap, head=tall)]
+    yield from items
 
 
 def announced_code(source: str, announcement: str) -> str:
@@ -311,10 +331,12 @@ def printed(text: str, revealing: bool) -> Iterator[Item]:
     claim = CLAIM.search(text)
     before = text[: claim.start() if claim else len(text)].rstrip()
     lines = len(before.splitlines())
-    if before and revealing and lines <= LONGEST_OUTPUT:
-        yield Item("output", f"<pre>{escape(before)}</pre>", extra=28 * lines + 40)
+    if before and lines <= LONGEST_OUTPUT and (revealing or lines > 1):
+        html = f"<pre>{escape(before)}</pre>"
+        yield Item("output", html, extra=28 * lines + 40, optional=not revealing)
     if claim:
-        html = f'<p class="claim">{escape(" ".join(claim[0].split()))}</p>'
+        kind = "claim" if claim[0].startswith("Checked") else "claim not"
+        html = f'<p class="{kind}">{escape(" ".join(claim[0].split()))}</p>'
         yield Item("claim", html, text_of(html), 24, extra=16)
 
 

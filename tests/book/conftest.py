@@ -18,8 +18,7 @@ def html() -> Path:
 
 @pytest.fixture(scope="session")
 def page_files(html: Path) -> list[Path]:
-    """List the pages of the book: neither the redirect at the root nor the theme's templates."""
+    """List the pages of the book: not the redirect at the root, the theme's templates or slides."""
+    others = {"_static", "index.html", "slides"}
     files = sorted(html.rglob("*.html"))
-    return [
-        path for path in files if path.relative_to(html).parts[0] not in {"_static", "index.html"}
-    ]
+    return [path for path in files if path.relative_to(html).parts[0] not in others]

@@ -1,0 +1,258 @@
+"""Each chapter's slides show what they should, fit the screen, and ask nothing of other sites."""
+
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+import test_browser
+from bs4 import BeautifulSoup
+from chapters import CODE, NOTEBOOKS, folded, read
+from playwright.sync_api import Browser, Page
+
+SHOWN = ".slide"
+NOTES = "aside.notes"
+browser = test_browser.browser
+
+# How far a slide's content reaches, in the slide's own pixels, and how small its figures become.
+MEASURE = """() => {
+  const slide = Reveal.getCurrentSlide().querySelector(".slide");
+  const frame = slide.getBoundingClientRect(), scale = frame.width / 1280;
+  const inside = [...slide.querySelectorAll("*")].filter(
+    (e) => !e.closest("mjx-assistive-mml") && e.parentElement.closest("svg") === null);
+  const box = (e) => e.getBoundingClientRect();
+  const boxes = inside.map(box).filter((found) => found.width);
+  return {
+    right: Math.max(...boxes.map((found) => found.right - frame.left)) / scale,
+    bottom: Math.max(...boxes.map((found) => found.bottom - frame.top)) / scale,
+    pieces: slide.children.length,
+    figures: [...slide.querySelectorAll("img")].map((e) => box(e).height / scale),
+  };
+}"""
+GO_TO = """(element) => {
+  const { h, v } = Reveal.getIndices(element.closest("section"));
+  Reveal.slide(h, v, -1);
+}"""
+WIDTH, HEIGHT, MARGIN = 1280, 720, 20
+SMALLEST_FIGURE = 150
+
+
+@cache
+def parse(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
+
+
+@pytest.fixture(scope="session")
+def slides(html: Path) -> Path:
+    """Give the folder of the decks."""
+    if not (html / "slides" / "index.html").is_file():
+        pytest.fail("there are no slides: run `make slides` first")
+    return html / "slides"
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def deck(slides, notebook) -> Path:
+    return slides / f"{notebook.stem}.html"
+
+
+def shown_cells(notebook: Path) -> list[nbformat.NotebookNode]:
+    """List the cells that are not kept from the slides by their metadata."""
+    kept = {"skip", "notes"}
+    return [
+        cell
+        for cell in read(notebook).cells
+        if cell.metadata.get("slideshow", {}).get("slide_type") not in kept
+    ]
+
+
+def words(text: str) -> set[str]:
+    """List the long words of a text, addresses of links aside."""
+    return set(re.findall(r"\b[a-z]{8,}\b", re.sub(r"\]\([^)]*\)", "", text).lower()))
+
+
+def text_of(page: BeautifulSoup, selector: str) -> str:
+    return " ".join(tag.get_text() for tag in page.select(selector))
+
+
+def test_list_leads_to_every_deck(slides):
+    listed = [tag["href"] for tag in parse(slides / "index.html").select("ol a")]
+    assert [path.stem for path in NOTEBOOKS] == [
+        address.removesuffix(".html") for address in listed if "?" not in address
+    ]
+
+
+def test_deck_has_15_to_40_slides(deck):
+    assert 15 <= len(parse(deck).select(SHOWN)) <= 40
+
+
+def test_every_section_has_a_slide(deck, notebook):
+    source = "\n".join(c.source for c in shown_cells(notebook) if c.cell_type == "markdown")
+    titles = re.findall(r"^## (.+)$", source, re.MULTILINE)
+    on_slides = {tag.find(string=True).strip() for tag in parse(deck).select("h2")}
+    assert titles[-1] == "References"
+    assert [title for title in titles[:-1] if title not in on_slides] == []
+
+
+def test_every_figure_is_on_a_slide_and_described(deck, notebook):
+    outputs = [
+        (cell, output.get("data", {}))
+        for cell in shown_cells(notebook)
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    ]
+    expected = [
+        cell.metadata.mystnb.image.alt for cell, data in outputs if "image/jpeg" in data
+    ] + ["" for _, data in outputs if "frame-slider" in data.get("text/html", "")]
+    pictures = parse(deck).select(f"{SHOWN} img")
+    assert len(pictures) == len(expected) > 0
+    described = [picture.get("alt", "").strip() for picture in pictures]
+    assert all(described)
+    assert set(filter(None, expected)) <= set(described)
+
+
+def test_speaker_has_the_prose(deck, notebook):
+    cells = [cell.source for cell in read(notebook).cells if cell.cell_type == "markdown"]
+    prose = "\n".join(cells).split("## References")[0]
+    prose = re.sub(r"<summary>(Hint|Solution)</summary>.*?</details>", "", prose, flags=re.DOTALL)
+    prose = re.sub(r"\$\$?.*?\$\$?|`[^`]*`|^#.*?$", "", prose, flags=re.DOTALL | re.MULTILINE)
+    missing = words(prose) - words(text_of(parse(deck), NOTES))
+    assert missing == set()
+
+
+def test_no_solution_is_given_away(deck, notebook):
+    text = text_of(parse(deck), "section")
+    solutions = [s for cell in read(notebook).cells for s in folded(cell.source, "Solution")]
+    assert len(solutions) >= 4
+    for solution in solutions:
+        assert CODE.search(solution)[1].strip() not in text
+    assert "Solution" not in text
+
+
+def test_no_address_leads_nowhere_or_to_another_site(slides, deck):
+    page = parse(deck)
+    fetched = [tag["src"] for tag in page.select("[src]")]
+    fetched += [tag["href"] for tag in page.select("link[href]")]
+    assert [a for a in fetched if urlsplit(a).scheme not in {"", "data"}] == []
+    addresses = fetched + [tag["href"] for tag in page.select("a[href]")]
+    broken = []
+    for address in addresses:
+        parts = urlsplit(address)
+        if parts.scheme or not parts.path:
+            continue
+        target = (slides / unquote(parts.path)).resolve()
+        anchor = unquote(parts.fragment)
+        if not target.is_file() or (anchor and parse(target).find(id=anchor) is None):
+            broken.append(address)
+    assert broken == []
+    style = (slides / "slides.css").read_text("utf-8")
+    assert "url(" not in style and "@import" not in style
+
+
+@pytest.fixture
+def shown(browser: Browser, deck: Path):
+    """Show a deck from its file, as a lecturer without a network would."""
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    page = context.new_page()
+    page.complaints = []
+    page.on("request", lambda r: r.url.startswith("http") and page.complaints.append(r.url))
+    page.on("console", lambda m: m.type in {"error", "warning"} and page.complaints.append(m.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(deck.as_uri())
+    page.wait_for_function("window.Reveal?.isReady()")
+    yield page
+    context.close()
+
+
+def faults(page: Page) -> list[str]:
+    """Say what does not fit the slide that is shown."""
+    found = page.evaluate(MEASURE)
+    checks = {
+        "is too wide": found["right"] > WIDTH - MARGIN,
+        "is too long": found["bottom"] > HEIGHT - MARGIN,
+        "is empty": found["pieces"] < 2,
+        "has a tiny figure": min(found["figures"], default=HEIGHT) < SMALLEST_FIGURE,
+    }
+    where = page.evaluate("Reveal.getCurrentSlide().id")
+    return [f"{where} {what}" for what, wrong in checks.items() if wrong]
+
+
+def test_every_slide_fits_the_screen(shown):
+    complaints = []
+    count = shown.evaluate("Reveal.getTotalSlides()")
+    for _ in range(count):
+        complaints += faults(shown)
+        while shown.evaluate("Reveal.availableFragments().next"):
+            shown.evaluate("Reveal.nextFragment()")
+        shown.evaluate("Reveal.next()")
+    assert shown.evaluate("Reveal.isLastSlide()")
+    assert complaints + shown.complaints == []
+    assert shown.locator("mjx-merror").count() == 0
+    assert shown.locator(f"{SHOWN} .math:not(:has(mjx-container))").count() == 0
+
+
+def test_what_does_not_fit_is_noticed(shown):
+    shown.evaluate("Reveal.slide(2)")
+    assert faults(shown) == []
+    for style, fault in (("height: 800px", "is too long"), ("width: 1400px", "is too wide")):
+        shown.evaluate(
+            """(style) => Reveal.getCurrentSlide().querySelector(".slide").insertAdjacentHTML(
+              "beforeend", `<div id="intruder" style="${style}; min-height: 1px"></div>`)""",
+            style,
+        )
+        assert any(fault in found for found in faults(shown))
+        shown.evaluate("document.querySelector('#intruder').remove()")
+
+
+def test_an_answer_waits_for_its_question(shown):
+    question = shown.locator(".slide:has(.fragment)").first
+    anchor = question.evaluate("e => e.closest('section').id")
+    question.evaluate(GO_TO)
+    answer = question.locator(".fragment").first
+    assert answer.evaluate("e => getComputedStyle(e).visibility") == "hidden"
+    shown.keyboard.press("Space")
+    assert shown.evaluate("Reveal.getCurrentSlide().id") == anchor
+    assert answer.evaluate("e => getComputedStyle(e).visibility") == "visible"
+
+
+def test_printing_gives_a_page_for_each_slide(browser, deck):
+    page = browser.new_page()
+    page.goto(f"{deck.as_uri()}?print-pdf")
+    page.wait_for_function("window.Reveal?.isReady()")
+    page.wait_for_selector(".pdf-page")
+    assert page.locator(".pdf-page").count() == len(parse(deck).select(SHOWN))
+    page.close()
+
+
+def test_a_slider_is_moved_on_its_slide(browser, slides):
+    page = browser.new_page()
+    page.goto((slides / "02_manipulation_loss.html").as_uri())
+    page.wait_for_function("window.Reveal?.isReady()")
+    page.locator(".frame-slider").evaluate(GO_TO)
+    here, picture = page.evaluate("location.hash"), page.locator(".frame-slider img")
+    before = picture.get_attribute("alt")
+    page.get_by_role("slider").focus()
+    page.keyboard.press("ArrowRight")
+    assert picture.get_attribute("alt") != before
+    assert page.evaluate("location.hash") == here
+    page.close()
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_slides_follow_the_night(browser, slides, scheme, dark):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto((slides / f"{NOTEBOOKS[0].stem}.html").as_uri())
+    page.wait_for_function("window.Reveal?.isReady()")
+    colours = page.evaluate(
+        """() => ["backgroundColor", "color"].map(
+          (name) => getComputedStyle(document.body)[name].match(/\\d+/g).map(Number))"""
+    )
+    ground, ink = (sum(colour) for colour in colours)
+    assert (ground < ink) == dark
+    page.close()

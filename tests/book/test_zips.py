@@ -1,0 +1,169 @@
+"""The archives hold what they promise, and every notebook in them runs."""
+
+import os
+import re
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import make_zips
+import nbformat
+import pytest
+from chapters import CODE, NOTEBOOKS, folded, on_the_site, read
+from nbclient import NotebookClient
+
+from explman_lite.checks.verdict import passed
+
+NAMES = [path.name for path in NOTEBOOKS]
+AUDIENCES = ("student", "instructor")
+CHECK = re.compile(r"^el\.checks\.\w+\(\w+\)$")
+
+
+@pytest.fixture(scope="module")
+def unpacked(html: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Unpack both archives, as those who download them do."""
+    folder = tmp_path_factory.mktemp("downloads")
+    for audience in AUDIENCES:
+        archive = html / "downloads" / f"explman-{audience}.zip"
+        if not archive.is_file():
+            pytest.fail(f"there is no archive: run `make {audience}` first")
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(folder)
+    return {audience: folder / f"explman-{audience}" for audience in AUDIENCES}
+
+
+def cells(folder: Path, name: str) -> list[nbformat.NotebookNode]:
+    return nbformat.read(folder / "notebooks" / name, as_version=4).cells
+
+
+def solutions(name: str) -> list[str]:
+    """Read the folded solutions of a chapter."""
+    chapter = next(path for path in NOTEBOOKS if path.name == name)
+    return [s for cell in read(chapter).cells for s in folded(cell.source, "Solution")]
+
+
+@pytest.mark.parametrize("audience", AUDIENCES)
+def test_archive_is_reproducible(html, audience, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_zips, "DOWNLOADS", tmp_path)
+    anew = make_zips.make_zip(audience).read_bytes()
+    assert anew == make_zips.make_zip(audience).read_bytes()
+    assert anew == (html / "downloads" / f"explman-{audience}.zip").read_bytes()
+
+
+@pytest.mark.parametrize("audience", AUDIENCES)
+def test_archive_says_how_to_begin(unpacked, audience):
+    folder = unpacked[audience]
+    assert sorted(path.name for path in folder.glob("notebooks/*")) == NAMES
+    readme = (folder / "README.txt").read_text("utf-8")
+    assert f'pip install jupyterlab "git+{make_zips.repository_address()}"' in readme
+    assert {"LICENSE", "LICENSE-text"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("audience", AUDIENCES)
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_is_valid_and_has_no_outputs(unpacked, audience, name):
+    notebook = nbformat.read(unpacked[audience] / "notebooks" / name, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_student_holds_no_solution_and_every_hint(unpacked, name):
+    text = "\n".join(cell.source for cell in cells(unpacked["student"], name))
+    assert len(solutions(name)) >= 4
+    for solution in solutions(name):
+        assert CODE.search(solution)[1].strip() not in text
+    assert "Solution</summary>" not in text
+    assert text.count("Hint</summary>") == len(solutions(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_instructor_has_solutions_below_stubs_and_nothing_else_differs(unpacked, name):
+    student, instructor = (cells(unpacked[audience], name) for audience in AUDIENCES)
+    added = [cell for cell in instructor if cell.id.endswith("-solution")]
+    kept = [cell for cell in instructor if not cell.id.endswith("-solution")]
+    assert [c.source.removeprefix("# Solution\n") for c in added] == [
+        CODE.search(solution)[1].rstrip() for solution in solutions(name)
+    ]
+    for before, cell in pairwise(instructor):
+        if cell in added:
+            assert make_zips.STUB in before.source and cell.id == f"{before.id}-solution"
+    assert [cell.id for cell in kept] == [cell.id for cell in student]
+    for ours, theirs in zip(student, kept, strict=True):
+        if ours.source != theirs.source:
+            assert ours.cell_type == "markdown" and "Hint</summary>" in ours.source
+    explained = "\n".join(cell.source for cell in kept)
+    for solution in solutions(name):
+        assert CODE.sub("", solution, count=1).strip() in explained
+
+
+@pytest.mark.parametrize("audience", AUDIENCES)
+def test_links_lead_into_the_archive_or_to_the_published_book(html, unpacked, audience):
+    broken = []
+    for name in NAMES:
+        text = "\n".join(c.source for c in cells(unpacked[audience], name) if "outputs" not in c)
+        for address in re.findall(r"\]\(([^)\s]+)\)", text):
+            page = address.removeprefix(on_the_site(""))
+            at_home = page != address and not (html / urlsplit(page).path).is_file()
+            beside = address.split("#")[0] in {"", *NAMES}
+            if at_home or not (beside or urlsplit(address).scheme):
+                broken.append(f"{name}: {address}")
+    assert broken == []
+
+
+def run(folders: dict[str, Path], name: str) -> dict[str, dict[str, str]]:
+    """Run a student's notebook, then in the same kernel what the instructor's has beyond it.
+
+    Every other cell of the instructor's is the student's, which another test makes sure of. To run
+    those once saves half of the time. Return what each check said.
+    """
+    student, instructor = (
+        nbformat.read(folders[audience] / "notebooks" / name, as_version=4)
+        for audience in AUDIENCES
+    )
+    solved = {cell.id for cell in instructor.cells if cell.id.endswith("-solution")}
+    client = NotebookClient(
+        student,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folders["student"] / "notebooks")}},
+    )
+    client.reset_execution_trackers()
+    said: dict[str, dict[str, str]] = {audience: {} for audience in AUDIENCES}
+    with client.setup_kernel(env=os.environ | {"OMP_NUM_THREADS": "1"}):
+        for audience, notebook in zip(AUDIENCES, (student, instructor), strict=True):
+            for index, cell in enumerate(notebook.cells):
+                check = bool(CHECK.match(cell.source))
+                if cell.cell_type == "code" and (
+                    audience == "student" or check or cell.id in solved
+                ):
+                    client.nb = notebook
+                    client.execute_cell(cell, index)
+                if check:
+                    said[audience][cell.id] = cell.outputs[-1].data["text/plain"]
+    return said
+
+
+@pytest.fixture(scope="module")
+def verdicts(unpacked) -> dict[str, dict[str, dict[str, str]]]:
+    """Run all notebooks, two at a time with a thread each."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        jobs = {name: pool.submit(run, unpacked, name) for name in NAMES}
+        return {name: job.result() for name, job in jobs.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_student_notebook_runs_and_its_checks_wait(verdicts, name):
+    said = verdicts[name]["student"]
+    assert len(said) == len(solutions(name))
+    assert [text for text in said.values() if not text.startswith("… Not done yet")] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_instructor_solutions_are_right(verdicts, name):
+    said = verdicts[name]["instructor"]
+    assert len(said) == len(solutions(name))
+    assert [text for text in said.values() if not text.startswith(repr(passed("")))] == []

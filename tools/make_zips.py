@@ -1,0 +1,148 @@
+"""Make the archive of notebooks for students, or the one for instructors.
+
+python tools/make_zips.py student|instructor        writes _build/html/downloads/explman-*.zip
+
+Both hold the notebooks without outputs: for students without solutions, for instructors with each
+solution as a cell below its stub. The same sources give the same bytes.
+"""
+
+import copy
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import nbformat
+import yaml
+from chapters import (
+    CODE,
+    HTML,
+    NOTEBOOKS,
+    folded,
+    is_elsewhere,
+    on_the_site,
+    page_of,
+    read,
+    without_folded,
+)
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from nbformat.v4 import new_code_cell
+from repository_address import ROOT, repository_address
+
+DOWNLOADS = HTML / "downloads"
+STUB = "# your turn"
+LINK = re.compile(r"""(?<=\]\()[^)\s]+(?=\))|(?<=href=")[^"]+""")
+LICENCES = ("LICENSE", "LICENSE-text")
+PAGES_ONLY = {"index.md", "item_bank.md"}
+ITEMS = ROOT / "tools" / "export_items.py"
+LONG_AGO = (1980, 1, 1, 0, 0, 0)
+
+
+def relinked(text: str, source: str) -> str:
+    """Lead the links of a text to the published book, except to notebooks beside it."""
+
+    def lead(link: re.Match[str]) -> str:
+        address = link[0]
+        beside = source.startswith("notebooks/") and address.split("#")[0].endswith(".ipynb")
+        if address.startswith("#") or beside or is_elsewhere(address):
+            return address
+        return on_the_site(page_of(address, source))
+
+    return LINK.sub(lead, text)
+
+
+def solved(cells: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Put each solution's code into a cell below its stub, and unfold what explains it."""
+    result: list[nbformat.NotebookNode] = []
+    for cell in cells:
+        for solution in folded(cell.source, "Solution"):
+            stub = max(i for i, earlier in enumerate(result) if STUB in earlier.source)
+            code = "# Solution\n" + CODE.search(solution)[1].rstrip()
+            result.insert(stub + 1, new_code_cell(code, id=f"{result[stub].id}-solution"))
+            explained = CODE.sub("", solution, count=1).strip()
+            fold = f"<details><summary>Solution</summary>\n\n{solution}\n\n</details>"
+            shown = f"**Solution.** {explained}" if explained else ""
+            if fold not in cell.source:
+                raise ValueError(f"the solution in cell {cell.id} is not folded as usual")
+            cell.source = cell.source.replace(fold, shown).strip()
+        result.append(cell)
+    return result
+
+
+def bare(path: Path, solutions: bool) -> nbformat.NotebookNode:
+    """Give a notebook without outputs, with or without its solutions."""
+    notebook = copy.deepcopy(read(path))
+    if solutions:
+        notebook.cells = solved(notebook.cells)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        else:
+            text = without_folded(cell.source, "Solution").strip()
+            cell.source = relinked(text, f"notebooks/{path.name}")
+    return notebook
+
+
+def exported_items() -> str:
+    """Give the bank of questions in Moodle's format."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "items.gift"
+        subprocess.run([sys.executable, ITEMS, out], check=True, stdout=subprocess.DEVNULL)
+        return out.read_text("utf-8")
+
+
+def readme(audience: str, files: dict[str, str]) -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    folder = FileSystemLoader(ROOT / "book" / "_downloads")
+    templates = Environment(
+        loader=folder, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    return templates.get_template("README.txt").render(
+        title=config["title"],
+        audience=f"{audience}s",
+        version=project["version"],
+        site=on_the_site(""),
+        repository=repository_address(),
+        instructor=audience == "instructor",
+        notes=any(name.startswith("notes/") for name in files),
+        items="items.gift" in files,
+    )
+
+
+def contents(audience: str) -> dict[str, str]:
+    """Give the files of an archive by name."""
+    files = {name: (ROOT / name).read_text("utf-8") for name in LICENCES}
+    for path in NOTEBOOKS:
+        notebook = bare(path, solutions=audience == "instructor")
+        files[f"notebooks/{path.name}"] = nbformat.writes(notebook) + "\n"
+    if audience == "instructor":
+        for path in (ROOT / "book" / "teach").glob("*.md"):
+            if path.name in PAGES_ONLY:
+                continue
+            source = path.relative_to(ROOT).as_posix()
+            files[f"notes/{path.name}"] = relinked(path.read_text("utf-8"), source)
+        if ITEMS.is_file():
+            files["items.gift"] = exported_items()
+    return files | {"README.txt": readme(audience, files)}
+
+
+def make_zip(audience: str) -> Path:
+    """Write an archive and say where it is."""
+    DOWNLOADS.mkdir(parents=True, exist_ok=True)
+    path = DOWNLOADS / f"explman-{audience}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in sorted(contents(audience).items()):
+            entry = zipfile.ZipInfo(f"explman-{audience}/{name}", LONG_AGO)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(entry, text)
+    return path
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in (["student"], ["instructor"]):
+        sys.exit("usage: python tools/make_zips.py student|instructor")
+    print(make_zip(sys.argv[1]).relative_to(ROOT))
