@@ -77,7 +77,7 @@ def test_time_and_memory_of_a_step_grow_as_the_page_on_costs_says():
 SAMPLED = {
     # suite: rows, the largest deviation of a correlation, and the methods that are quick enough
     "digits": (4, 1e-3, None),
-    "photos-first12": (1, 0.1, ("Gradient", "GradientTimesInput", "GuidedBackprop")),
+    "photos": (1, 0.1, ("Gradient", "GradientTimesInput", "GuidedBackprop")),
     "defense-photos": (1, 0.1, ("Gradient", *(f"BetaSmoothing({beta:g})" for beta in BETAS))),
 }
 """Photographs are attacked in float32, where rounding errors grow from step to step."""
@@ -139,7 +139,7 @@ def test_a_batch_of_the_defense_comes_out_again():
     ("suite", "cases", "pairs"),
     [
         ("digits", 6, 100),
-        ("photos-first12", 6, 12),
+        ("photos", 6, 30),
         ("defense", 14, 100),
         ("defense-photos", 12, 6),
     ],
@@ -169,7 +169,7 @@ def test_the_digits_say_what_the_page_on_results_says():
 
 
 def test_the_photographs_say_what_the_page_on_results_says():
-    table = load_table(RESULTS / "photos-first12.csv")
+    table = load_table(RESULTS / "photos.csv")
     medians = table.groupby("method").median(numeric_only=True)
     gained = medians.pcc_target - medians.pcc_target_unattacked
     assert (gained > 0.2).all()

@@ -31,8 +31,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "methods": costs.methods,
     "claims": suites.claims,
     **{
-        f"{page}_{name}": partial(tabulate, suite)
-        for page, suite in (("digits", "digits"), ("photos", suites.PHOTOS))
+        f"{suite}_{name}": partial(tabulate, suite)
+        for suite in ("digits", "photos")
         for name, tabulate in (
             ("targets", suites.targets),
             ("originals", suites.originals),
@@ -54,7 +54,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "growth": costs.growth,
     "trade_off": costs.trade_off,
     "digits_boxes": partial(suites.boxes, "digits"),
-    "photos_boxes": partial(suites.boxes, suites.PHOTOS),
+    "photos_boxes": partial(suites.boxes, "photos"),
     "defense": defense.over_beta,
 }
 

@@ -8,7 +8,6 @@ from recorded_tables import recorded
 from explman_lite.bench import compare_methods
 from explman_lite.figures import AFTER, BEFORE
 
-PHOTOS = "photos-first12"
 NAMES = {
     "Gradient": "Gradient",
     "GradientTimesInput": "Gradient × Input",
@@ -22,7 +21,7 @@ GRADIENTS, PROPAGATIONS = list(NAMES)[:3], list(NAMES)[4:]
 
 def claims() -> pd.DataFrame:
     """Set the paper's claims beside what was recorded."""
-    digits, photos = recorded("digits"), recorded(PHOTOS)
+    digits, photos = recorded("digits"), recorded("photos")
     gradient = photos[photos.method == "Gradient"]
     medians = {
         name: table.groupby("method").median(numeric_only=True)
@@ -45,7 +44,7 @@ def claims() -> pd.DataFrame:
         (
             "C2: six methods",
             "all six, VGG-16 at 224 × 224",
-            f"median PCC of each method, n = 100 and 12; {reached}",
+            f"median PCC of each method, n = 100 and 30; {reached}",
             "reproduced on photographs; on digits all move and none arrives: a digit has a "
             "twenty-fifth of the pixels",
         ),
@@ -58,7 +57,7 @@ def claims() -> pd.DataFrame:
         (
             "C4: propagation reaches the target best",
             "a reviewer's reading of the box plots",
-            "see [digits](#digits-one-hundred-pairs) and [photographs](#photographs-twelve-pairs)",
+            "see [digits](#digits-one-hundred-pairs) and [photographs](#photographs-thirty-pairs)",
             "depends on where the maps begin",
         ),
         (
