@@ -26,10 +26,11 @@ _PAGE = """\
 (() => {{
   const frames = {frames};
   for (const figure of document.querySelectorAll("#{id}")) {{
-    const range = figure.querySelector("input");
+    const [picture, range] = figure.querySelectorAll("img, input");
+    picture.dataset.first ??= picture.src;
     const show = () => {{
-      const [value, alt, source] = frames[range.value];
-      Object.assign(figure.querySelector("img"), {{ alt, src: source }});
+      const [value, alt, src = picture.dataset.first] = frames[range.value];
+      Object.assign(picture, {{ alt, src }});
       figure.querySelector("output").textContent = value;
       range.setAttribute("aria-valuetext", value);
     }};
@@ -86,7 +87,7 @@ class FrameSlider:
         self.label, self.alts, self.values = label, list(alts), list(frames)
         first = next(iter(frames.values()))
         self.size = tuple(int(side) for side in first.get_size_inches() * first.dpi)
-        self._pictures = [jpeg(figure) for figure in frames.values()]
+        self._pictures = [webp(figure) for figure in frames.values()]
 
     def __repr__(self) -> str:
         """Stand in for the slider where there is only text."""
@@ -94,13 +95,15 @@ class FrameSlider:
 
     def _repr_html_(self) -> str:
         sources = [
-            "data:image/jpeg;base64," + base64.b64encode(picture).decode()
+            "data:image/webp;base64," + base64.b64encode(picture).decode()
             for picture in self._pictures
         ]
-        frames = json.dumps(list(zip(self.values, self.alts, sources, strict=True)))
+        first, *others = zip(self.values, self.alts, sources, strict=True)
+        # The first picture is there already, for those without JavaScript.
+        frames = json.dumps([first[:2], *others])
         width, height = self.size
         return _PAGE.format(
-            id="frames-" + hashlib.sha256(frames.encode()).hexdigest()[:12],
+            id="frames-" + hashlib.sha256((sources[0] + frames).encode()).hexdigest()[:12],
             source=sources[0],
             alt=escape(self.alts[0]),
             value=escape(self.values[0]),
@@ -113,9 +116,9 @@ class FrameSlider:
         )
 
 
-def jpeg(figure: Figure) -> bytes:
-    """Draw a figure and close it; maps are mostly noise, which PNG cannot shrink."""
+def webp(figure: Figure) -> bytes:
+    """Draw a figure and close it; maps are mostly noise, which WebP shrinks best."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="jpeg", dpi=figure.dpi, pil_kwargs={"quality": 80})
+    figure.savefig(stream, format="webp", dpi=figure.dpi, pil_kwargs={"quality": 70})
     plt.close(figure)
     return stream.getvalue()

@@ -1,9 +1,25 @@
 """What the book asks of Sphinx beyond its settings."""
 
-from urllib.parse import urlsplit
+import re
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree
 
+import imagesize
 from sphinx.application import Sphinx
 from sphinx.config import Config
+
+SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
+
+# What writers of HTML get wrong for screen readers and the keyboard, and what is right.
+CORRECTIONS = {
+    # Sphinx: the theme lets the keyboard reach what scrolls, if it is of this class.
+    '<div class="math ': '<div class="jp-RenderedHTMLCommon math ',
+    # sphinxcontrib-bibtex: the entries of a list are its items.
+    'role="doc-biblioentry"': 'role="listitem"',
+    # pandas: a heading that says nothing is a cell.
+    "<th></th>": "<td></td>",
+}
 
 
 def site_address(repository: str) -> str:
@@ -12,19 +28,57 @@ def site_address(repository: str) -> str:
     return f"https://{owner}.github.io/{name}/"
 
 
-def set_site_address(app: Sphinx, config: Config) -> None:
+def set_site(app: Sphinx, config: Config) -> None:
     address = site_address(config.html_theme_options["repository_url"])
     config.html_baseurl = config.ogp_site_url = address
+    config.ogp_site_name = config.html_title
+    # Only the parts of MathJax that mathjax3_config names; sphinx-mathjax-offline wants all.
+    config.mathjax_path = "mathjax/startup.js"
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
     # sphinx-thebe adds its scripts twice to each page, and the book starts no remote kernels.
-    context["script_files"] = [
-        script for script in context["script_files"] if "thebe" not in str(script)
-    ]
+    for kind in ("script_files", "css_files"):
+        context[kind] = [file for file in context[kind] if "thebe" not in str(file)]
+
+
+def complete(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    body = context.get("body", "")
+    for wrong, right in CORRECTIONS.items():
+        body = body.replace(wrong, right)
+    sources = {name: Path(app.srcdir, source) for source, name in app.builder.images.items()}
+    images = 0
+
+    def complete_image(match: re.Match[str]) -> str:
+        # The page keeps room for pictures that have not arrived yet, and asks only for those near
+        # to what is seen. Any but the first may lie below the first view.
+        nonlocal images
+        images += 1
+        width, height = map(round, imagesize.get(sources[Path(match[1]).name]))
+        lazy = ' loading="lazy"' if images > 1 else ""
+        return f'{match[0]} width="{width}" height="{height}" decoding="async"{lazy}'
+
+    context["body"] = re.sub(r'<img [^>]*src="([^"]*_images/[^"]*)"', complete_image, body)
+
+
+def write_sitemap(app: Sphinx, exception: Exception | None) -> None:
+    if exception or app.builder.name != "html":
+        return
+    sitemap = ElementTree.Element("urlset", xmlns=SITEMAP)
+    for name in sorted(app.env.found_docs):
+        address = urljoin(app.config.html_baseurl, app.builder.get_target_uri(name))
+        ElementTree.SubElement(ElementTree.SubElement(sitemap, "url"), "loc").text = address
+    tree = ElementTree.ElementTree(sitemap)
+    ElementTree.indent(tree)
+    tree.write(Path(app.outdir, "sitemap.xml"), encoding="utf-8", xml_declaration=True)
+    Path(app.outdir, "robots.txt").write_text(
+        f"User-agent: *\nAllow: /\nSitemap: {app.config.html_baseurl}sitemap.xml\n", "utf-8"
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("config-inited", set_site_address)
+    app.connect("config-inited", set_site)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", complete)
+    app.connect("build-finished", write_sitemap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,11 +1,28 @@
 """What the tests of notebooks and pages share."""
 
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +39,45 @@ def page_files(html: Path) -> list[Path]:
     others = {"_static", "index.html", "slides"}
     files = sorted(html.rglob("*.html"))
     return [path for path in files if path.relative_to(html).parts[0] not in others]
+
+
+@pytest.fixture(scope="session")
+def page_names(html: Path, page_files: list[Path]) -> list[str]:
+    """List the pages as their addresses end."""
+    return [path.relative_to(html).as_posix() for path in page_files]
+
+
+@pytest.fixture(scope="session")
+def written_pages(page_names: list[str]) -> list[str]:
+    """List the pages that somebody wrote: neither indices nor listings of source."""
+    return [name for name in page_names if name.startswith(("book/", "notebooks/"))]
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serve files without a line for each."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(html: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the book below the root, as GitHub Pages does."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "book-of-a-project").symlink_to(html)
+    handler = partial(QuietHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/book-of-a-project"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start the Chromium of the system."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        missing = "no Chromium found: install it (Debian: apt install chromium) to try the pages"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=executable, args=FLAGS)

@@ -7,14 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-import test_browser
 from bs4 import BeautifulSoup
 from chapters import CODE, NOTEBOOKS, folded, read
 from playwright.sync_api import Browser, Page
 
 SHOWN = ".slide"
 NOTES = "aside.notes"
-browser = test_browser.browser
 
 # How far a slide's content reaches, in the slide's own pixels, and how small its figures become.
 MEASURE = """() => {

@@ -134,8 +134,8 @@ def test_each_change_draws_once_and_is_described(model, image, drawn):
     assert picture.value != before
     html = BeautifulSoup(picture.value, "html.parser").img
     assert html["alt"] == "; ".join(drawn[-1])
-    jpeg = base64.b64decode(html["src"].removeprefix("data:image/jpeg;base64,"))
-    assert Image.open(io.BytesIO(jpeg)).width > 300
+    picture = base64.b64decode(html["src"].removeprefix("data:image/webp;base64,"))
+    assert Image.open(io.BytesIO(picture)).width > 300
 
 
 def test_a_class_and_a_method_can_be_given(model, image, drawn):
