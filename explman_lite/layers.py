@@ -116,8 +116,14 @@ class FrozenConv2d(nn.Conv2d):
         return Geometry(tuple(self.stride), tuple(self.padding), tuple(self.dilation), self.groups)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve (N, C, H, W) with the frozen weight."""
+        """Convolve (N, C, H, W) with the frozen weight; ValueError if C is not its own."""
+        _check_channels(input, self.weight.shape[1] * self.geometry.groups)
         return convolution(input, self.weight, self.bias, self.geometry)
+
+
+def _check_channels(images: Tensor, channels: int) -> None:
+    if images.shape[1] != channels:
+        raise ValueError(f"expected images with C = {channels}, got C = {images.shape[1]}")
 
 
 def frozen_parameters(layer: nn.Module) -> dict[str, nn.Parameter | None]:
@@ -231,5 +237,6 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise images (N, C, H, W)."""
+        """Normalise images (N, C, H, W); ValueError if C is not the network's."""
+        _check_channels(images, self.mean.shape[1])
         return (images - self.mean) / self.std

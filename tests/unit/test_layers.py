@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+import explman_lite as el
 from explman_lite.layers import FrozenConv2d, Normalize, SmoothReLU
 
 GEOMETRIES = {
@@ -81,3 +82,12 @@ def test_normalize_scales_each_channel():
     layer = Normalize([0.0, 0.5], [1.0, 0.25])
     images = torch.tensor([0.5, 1.0]).view(1, 2, 1, 1)
     assert layer(images).flatten().tolist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize("model", ["digits_vgg", "efficientnet_lite0"])
+@pytest.mark.parametrize("explainer", [el.Gradient(), el.GuidedBackprop(), el.LRP()], ids=repr)
+def test_a_wrong_number_of_channels_is_refused(model, explainer):
+    network = el.load_model(model)
+    right = {"digits_vgg": 1, "efficientnet_lite0": 3}[model]
+    with pytest.raises(ValueError, match=rf"expected images with C = {right}, got C = 2"):
+        explainer(network, torch.rand(1, 2, 32, 32), torch.tensor([1]))
