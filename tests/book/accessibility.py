@@ -7,7 +7,11 @@ from playwright.sync_api import Page
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 
 STRUCTURE = """
-axe.run({ resultTypes: ["violations"], preload: false, rules: { "color-contrast": { enabled: false } } })
+axe.run({
+  resultTypes: ["violations"],
+  preload: false,
+  rules: { "color-contrast": { enabled: false } },
+})
 """
 
 # Reading contrast is what takes axe its time, and a page repeats few pairings of ink and paper
@@ -32,7 +36,11 @@ CONTRAST = """
     const { color, fontSize, fontWeight } = getComputedStyle(element);
     samples.set([color, fontSize, fontWeight, paper(element)].join(), element);
   }
-  return axe.run([...samples.values()], { resultTypes: ["violations"], preload: false, runOnly: ["color-contrast"] });
+  return axe.run([...samples.values()], {
+    resultTypes: ["violations"],
+    preload: false,
+    runOnly: ["color-contrast"],
+  });
 }
 """
 

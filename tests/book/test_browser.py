@@ -6,6 +6,8 @@ import pytest
 from accessibility import CONTRAST, STRUCTURE, findings
 from playwright.sync_api import Page, Route
 
+# What overflows to the left cannot be scrolled to.
+LOST = "all => all.filter((one) => one.offsetLeft < one.parentElement.offsetLeft).length"
 TYPESET = "Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => true)"
 
 
@@ -37,6 +39,8 @@ def test_every_page_is_shown_without_complaint(page_names, browser, address, wid
             complaints.append("a formula that is not typeset")
         if page.locator("mjx-merror").count():
             complaints.append("a formula that MathJax cannot read")
+        if page.locator("div.math > mjx-container").evaluate_all(LOST):
+            complaints.append("a formula whose beginning is out of reach")
         if (extent := page.evaluate("document.documentElement.scrollWidth")) > width:
             complaints.append(f"{extent} px wide on a screen of {width} px")
         complaints += findings(page, STRUCTURE) + findings(page, CONTRAST)
@@ -52,3 +56,11 @@ def change_scheme(page: Page, scheme: str) -> None:
     """Let evening or morning come, and wait until the page has noticed."""
     page.emulate_media(color_scheme=scheme)
     page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+
+
+def test_axe_notices_what_is_wrong(browser):
+    page = browser.new_page()
+    page.goto("data:text/html,<title>Faults</title><img src=/a.png><p style=color:silver>Pale</p>")
+    assert any(finding.startswith("image-alt: ") for finding in findings(page, STRUCTURE))
+    assert any(finding.startswith("color-contrast: <p") for finding in findings(page, CONTRAST))
+    page.close()

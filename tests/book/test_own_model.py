@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from PIL import Image
@@ -40,12 +41,14 @@ def quickened(code: str) -> str:
 
 @pytest.fixture
 def own_pictures(tmp_path, monkeypatch):
-    """Work in a folder where the reader's two pictures lie."""
+    """Work in a folder where the reader's two pictures lie; close the figures drawn there."""
     monkeypatch.chdir(tmp_path)
     generator = torch.Generator().manual_seed(0)
     for name in ("my_photo.jpg", "my_target.jpg"):
         pixels = torch.randint(256, (48, 64, 3), dtype=torch.uint8, generator=generator)
         Image.fromarray(pixels.numpy()).save(name)
+    yield
+    plt.close("all")
 
 
 def test_every_substitution_has_something_to_replace():
