@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
+from execute_notebooks import code_digest
 
 from explman_lite.bench import SUITES, measure
 from explman_lite.bench.defense import BETAS, SAMPLES
@@ -20,7 +22,8 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 def test_every_table_says_how_when_and_on_what_it_was_computed(path):
     provenance = load_provenance(path)
     assert {"command", "settings", "date", "machine", "python", "versions"} <= provenance.keys()
-    assert re.match(r"python (-m explman_lite bench|benchmarks/\w+\.py)", provenance["command"])
+    known = r"python (-m explman_lite bench|(benchmarks|tools)/\w+\.py)"
+    assert re.match(known, provenance["command"])
     script = provenance["command"].split()[1]
     assert script == "-m" or (RESULTS.parent / script).is_file()
 
@@ -258,3 +261,16 @@ def test_softplus_costs_a_few_gradients_and_smoothgrad_its_samples():
     assert smooth.min().min() > 1
     assert smooth.max().max() < 4
     assert (table.loc["SmoothGrad(10)"] > 1.5 * smooth.max()).all()
+
+
+def test_the_status_is_that_of_the_notebooks_as_they_are():
+    notebooks = sorted(RESULTS.parent.glob("notebooks/*.ipynb"))
+    table = load_table(RESULTS / "notebooks.csv").set_index("notebook")
+    assert list(table.index) == [path.stem for path in notebooks]
+    for path in notebooks:
+        stored = nbformat.read(path, as_version=4)
+        assert table.code[path.stem] == code_digest(stored), f"run `make execute` for {path.name}"
+
+
+def test_every_notebook_runs_in_five_minutes():
+    assert load_table(RESULTS / "notebooks.csv").seconds.max() < 300

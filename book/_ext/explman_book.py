@@ -29,7 +29,9 @@ def site_address(repository: str) -> str:
 
 
 def set_site(app: Sphinx, config: Config) -> None:
-    address = site_address(config.html_theme_options["repository_url"])
+    repository = config.html_theme_options["repository_url"]
+    address = site_address(repository)
+    config.extlinks = {"repofile": (f"{repository}/blob/main/%s", "%s")}
     config.html_baseurl = config.ogp_site_url = address
     config.ogp_site_name = config.html_title
     # Only the parts of MathJax that mathjax3_config names; sphinx-mathjax-offline wants all.

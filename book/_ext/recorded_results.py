@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import recorded_costs as costs
 import recorded_defense as defense
+import recorded_status as status
 import recorded_suites as suites
 from matplotlib.figure import Figure
 from recorded_tables import ROOT
@@ -49,6 +50,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
         )
     },
     "defense_settings": defense.settings,
+    "status_chapters": status.chapters,
+    "status_versions": status.versions,
 }
 FIGURES: dict[str, Callable[[], Figure]] = {
     "growth": costs.growth,
