@@ -96,3 +96,17 @@ def test_no_file_holds_a_path_of_a_machine():
             continue
         found += [f"{name}: {match[0]}" for match in MACHINE_PATH.finditer(text)]
     assert not found, "\n".join(found)
+
+
+def test_the_printed_citation_is_that_of_the_file():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    page = (ROOT / "book" / "cite.md").read_text("utf-8")
+    for value in (
+        citation["authors"][0]["name"],
+        citation["title"],
+        citation["version"],
+        citation["repository-code"],
+    ):
+        assert f"{{{value}}}" in page
+    shown = (ROOT / "book" / "references.bib").read_text("utf-8").splitlines()[:9]
+    assert shown[0] == "@inproceedings{dombrowski2019," and shown[-1] == "}"

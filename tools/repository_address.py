@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ["*.md", "book/*.md", "notebooks/*.ipynb", "CITATION.cff", "pyproject.toml"]
+FILES = ["*.md", "book/**/*.md", "notebooks/*.ipynb", "CITATION.cff", "pyproject.toml"]
 SETUP_CELL = """\
 # Set-up. In Colab this installs the helper package of this book; elsewhere it is already there.
 import importlib.util
@@ -22,7 +22,7 @@ if importlib.util.find_spec("explman_lite") is None:
 
 # What precedes our own address: other people's repositories may be cited freely.
 OURS = re.compile(
-    r"""((?:git\+|git[ ]clone[ ]|Repository[ ]=[ ]"|repository-code:[ ]"?)https://github\.com/
+    r"""((?:git\+|git[ ]clone[ ]|Repository[ ]=[ ]"|repository-code:[ ]"?|url[ ]+=[ ]\{)https://github\.com/
         |https://colab\.research\.google\.com/github/
         |https://mybinder\.org/v2/gh/)
         ([\w.-]+/[\w.-]+)""",

@@ -1,30 +1,37 @@
 """The book is of use without a server, without JavaScript, and to the keyboard."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from accessibility import CONTRAST, findings
+from playwright.sync_api import Browser, Page, expect
 
 SLIDER_PAGE = "notebooks/02_manipulation_loss.html"
 
 
 @pytest.fixture(params=["http", "file"])
-def start(request, html, address) -> str:
+def start(request, html: Path, address: str) -> str:
     """Where the book begins: at a server, or in a folder."""
     return {"http": address, "file": html.as_uri()}[request.param]
 
 
 @pytest.fixture
-def page(browser: Browser):
-    page = browser.new_page()
-    page.complaints = []
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+def complaints() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    page = browser.new_page(color_scheme="dark")
+    page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     page.close()
 
 
 @pytest.fixture
-def plain_page(browser: Browser):
+def plain_page(browser: Browser) -> Iterator[Page]:
     """Give a page that runs no scripts."""
     context = browser.new_context(java_script_enabled=False)
     yield context.new_page()
@@ -47,17 +54,28 @@ def test_a_slider_is_moved_by_the_keyboard_and_tells_what_it_shows(page, start):
     assert picture.get_attribute("src") == first_source
 
 
-def test_pages_are_styled_and_typeset_wherever_they_lie(page, start):
+def test_something_moves_in_every_chapter(page, start, html):
+    for path in sorted(html.glob("notebooks/*.html")):
+        page.goto(f"{start}/notebooks/{path.name}")
+        figure = page.locator(".frame-slider").first
+        picture = figure.locator("img")
+        first = picture.get_attribute("alt")
+        figure.get_by_role("slider").focus()
+        page.keyboard.press("End")
+        assert picture.get_attribute("alt") != first, path.name
+
+
+def test_pages_are_styled_and_typeset_wherever_they_lie(page, start, complaints):
     page.goto(f"{start}/{SLIDER_PAGE}")
     page.evaluate("MathJax.startup.promise.then(() => true)")
     assert page.locator(".math mjx-container").count() > 10
     assert page.locator(".math:not(:has(mjx-container))").count() == 0
     sheets = page.locator("link[rel=stylesheet]")
     assert sheets.evaluate_all("all => all.length && all.every((one) => one.sheet)")
-    assert page.complaints == []
+    assert complaints == []
 
 
-def test_search_finds_pages_wherever_they_lie(page, start):
+def test_search_finds_pages_wherever_they_lie(page, start, complaints):
     page.goto(f"{start}/book/index.html")
     page.get_by_role("button", name="Search").first.click()
     page.locator("dialog input[type=search]").fill("softplus")
@@ -65,11 +83,12 @@ def test_search_finds_pages_wherever_they_lie(page, start):
     page.wait_for_url("**/search.html?q=softplus*")
     result = page.locator("#search-results a", has_text="Softplus").first
     expect(result).to_be_visible()
+    assert findings(page, CONTRAST) == []
     result.click()
     page.wait_for_url(re.compile(r"/(book|notebooks)/\w+\.html"))
     # From a folder no page may read another, so there the results come without excerpts.
     allowed = {"Failed to fetch"} if start.startswith("file:") else set()
-    assert set(page.complaints) == allowed
+    assert set(complaints) == allowed
 
 
 def test_without_javascript_a_slider_is_a_picture(plain_page, start):
@@ -79,15 +98,29 @@ def test_without_javascript_a_slider_is_a_picture(plain_page, start):
     assert not figure.locator("input").is_visible()
 
 
+def test_without_javascript_a_quiz_is_answered_by_the_keyboard(plain_page, start):
+    plain_page.goto(f"{start}/notebooks/01_saliency_maps.html")
+    options = plain_page.locator(".explman-quiz details")
+    first, second = options.nth(0), options.nth(1)
+    first.locator("summary").focus()
+    plain_page.keyboard.press("Enter")
+    assert first.locator("p").is_visible()
+    plain_page.keyboard.press("Tab")
+    plain_page.keyboard.press("Space")
+    assert second.locator("p").is_visible()
+    assert not first.locator("p").is_visible()
+
+
 def test_without_javascript_a_page_tells_all(plain_page, address, written_pages):
     for name in written_pages:
         plain_page.goto(f"{address}/{name}")
-        folded = plain_page.locator("article details:not([open]) > summary")
+        # The options of a quiz close one another.
+        folded = plain_page.locator("article details:not([open], [name]) > summary")
         while folded.count():
             folded.first.click()
         for parts in (
             "article h1",
-            "article p:not(summary *)",
+            "article p:not(summary *, details[name] *)",
             "article .math",
             "article img",
             "nav.bd-links a",

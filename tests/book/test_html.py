@@ -4,7 +4,9 @@ import re
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
+from xml.etree import ElementTree
 
+import imagesize
 import pytest
 from bs4 import BeautifulSoup
 
@@ -93,6 +95,29 @@ def test_every_image_has_alt_text(html, pages):
     assert not silent, "\n".join(silent)
 
 
+def test_every_image_has_its_size_and_waits_for_its_turn(html, written_pages):
+    wrong = []
+    for name in written_pages:
+        images = parse(html / name).select("article img:not([src^='data:'])")
+        for number, image in enumerate(images):
+            size = imagesize.get((html / name).parent / image["src"])
+            if [image.get("width"), image.get("height")] != [str(round(side)) for side in size]:
+                wrong.append(f"{name}: {image['src']} is of size {size}")
+            if image.get("decoding") != "async" or (image.get("loading") == "lazy") != (number > 0):
+                wrong.append(f"{name}: {image['src']} comes too early or late")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_sitemap_lists_each_page_once(html, written_pages):
+    sitemap = ElementTree.parse(html / "sitemap.xml")
+    listed = [location.text for location in sitemap.findall(".//{*}loc")]
+    robots = (html / "robots.txt").read_text("utf-8")
+    base = re.search(r"^Sitemap: (https://.*/)sitemap\.xml$", robots, re.MULTILINE)[1]
+    assert listed == [f"{base}{name}" for name in written_pages]
+    canonical = parse(html / written_pages[0]).find("link", rel="canonical")["href"]
+    assert canonical == listed[0]
+
+
 def test_no_resource_comes_from_elsewhere(html, pages):
     external = [
         f"{path.relative_to(html)}: {address}"
@@ -132,3 +157,14 @@ def test_api_page_documents_every_public_name(html):
     for name in explman_lite.__all__:
         kinds = [f"explman_lite.{name}", f"module-explman_lite.{name}"]
         assert page.find(id=kinds), f"book/api.md lacks {name}"
+
+
+def test_terms_lead_to_the_glossary_once_in_each_chapter(html):
+    for path in html.glob("notebooks/*.html"):
+        links = [link["href"] for link in parse(path).select("a.term")]
+        assert len(links) >= 5, f"{path.name}: {links}"
+        assert all(link.startswith("../book/glossary.html#term-") for link in links)
+        assert len(set(links)) == len(links)
+    first = parse(html / "notebooks/02_manipulation_loss.html").select_one("a.term")
+    assert first.get_text() == "saliency map"
+    assert not parse(html / "notebooks/02_manipulation_loss.html").select("h2 a.term, code a.term")
