@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+from accessibility import CONTRAST, STRUCTURE, findings
 from bs4 import BeautifulSoup
 from chapters import CODE, NOTEBOOKS, folded, read
 from playwright.sync_api import Browser, Page
@@ -225,6 +226,16 @@ def test_printing_gives_a_page_for_each_slide(browser, deck):
     page.wait_for_function("window.Reveal?.isReady()")
     page.wait_for_selector(".pdf-page")
     assert page.locator(".pdf-page").count() == len(parse(deck).select(SHOWN))
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_slide_keeps_anybody_out(browser, deck, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(f"{deck.as_uri()}?print-pdf")  # where all slides are shown at once
+    page.wait_for_function("window.Reveal?.isReady()")
+    page.wait_for_selector(".pdf-page")
+    assert findings(page, STRUCTURE) + findings(page, CONTRAST) == []
     page.close()
 
 
