@@ -117,7 +117,7 @@ class FrozenConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W) with the frozen weight; ValueError if C is not its own."""
-        _check_channels(input, self.weight.shape[1] * self.geometry.groups)
+        _check_channels(input, self.in_channels)
         return convolution(input, self.weight, self.bias, self.geometry)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
@@ -20,7 +19,7 @@ from explman_lite.lrp import LRP
 from explman_lite.maps import relevance_map, scale_to_mean_one
 from explman_lite.models import Network
 from explman_lite.propagation import GuidedBackprop
-from explman_lite.slider import webp
+from explman_lite.slider import data_uri
 from explman_lite.smoothing import smoothed
 from explman_lite.validation import check_images, check_model, check_target_maps
 
@@ -199,8 +198,7 @@ def _stage(*controls: Widget) -> tuple[VBox, Callable[[_Draw], None]]:
             with warnings.catch_warnings(record=True) as caught:
                 figure, words = draw()
             titles = "; ".join(filter(None, (ax.get_title() for ax in figure.axes)))
-            source = "data:image/webp;base64," + base64.b64encode(webp(figure)).decode()
-            shown = f'<img alt="{escape(titles)}" src="{source}" style="max-width: 100%">'
+            shown = f'<img alt="{escape(titles)}" src="{data_uri(figure)}" style="max-width: 100%">'
             words = " ".join([words, *(f"{warning.message}." for warning in caught)])
         except (Exception, KeyboardInterrupt) as error:  # whose traceback nobody would see
             shown, words = "", f"That failed: {str(error) or type(error).__name__}"

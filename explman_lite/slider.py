@@ -87,17 +87,14 @@ class FrameSlider:
         self.label, self.alts, self.values = label, list(alts), list(frames)
         first = next(iter(frames.values()))
         self.size = tuple(int(side) for side in first.get_size_inches() * first.dpi)
-        self._pictures = [webp(figure) for figure in frames.values()]
+        self._sources = [data_uri(figure) for figure in frames.values()]
 
     def __repr__(self) -> str:
         """Stand in for the slider where there is only text."""
         return f"FrameSlider of {len(self.values)} frames over {self.label}"
 
     def _repr_html_(self) -> str:
-        sources = [
-            "data:image/webp;base64," + base64.b64encode(picture).decode()
-            for picture in self._pictures
-        ]
+        sources = self._sources
         first, *others = zip(self.values, self.alts, sources, strict=True)
         # The first picture is there already, for those without JavaScript.
         frames = json.dumps([first[:2], *others])
@@ -116,9 +113,9 @@ class FrameSlider:
         )
 
 
-def webp(figure: Figure) -> bytes:
+def data_uri(figure: Figure) -> str:
     """Draw a figure and close it; maps are mostly noise, which WebP shrinks best."""
     stream = io.BytesIO()
     figure.savefig(stream, format="webp", dpi=figure.dpi, pil_kwargs={"quality": 70})
     plt.close(figure)
-    return stream.getvalue()
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
