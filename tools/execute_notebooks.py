@@ -13,11 +13,12 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+from chapters import NOTEBOOKS, read
 from nbclient import NotebookClient
+from repository_address import ROOT
 
 from explman_lite.results import load_table, save_table
 
-ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "results" / "notebooks.csv"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -47,7 +48,7 @@ def strip_progress(notebook: nbformat.NotebookNode) -> None:
 
 def execute(path: Path) -> dict[str, object]:
     """Run a notebook and store it; return what there is to record."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     start = time.perf_counter()
     NotebookClient(
         notebook,
@@ -74,16 +75,12 @@ def record(row: dict[str, object]) -> None:
     """Put a notebook's row in place of its old one."""
     known = load_table(RECORD).to_dict("records") if RECORD.is_file() else []
     rows = {line["notebook"]: line for line in [*known, row]}
-    table = pd.DataFrame([rows[name] for name in sorted(rows) if is_chapter(name)])
+    table = pd.DataFrame([rows[path.stem] for path in NOTEBOOKS if path.stem in rows])
     save_table(RECORD, table, command="python tools/execute_notebooks.py")
-
-
-def is_chapter(name: str) -> bool:
-    return (ROOT / "notebooks" / f"{name}.ipynb").is_file()
 
 
 if __name__ == "__main__":
     named = [Path(name) for name in sys.argv[1:]]
-    for path in named or sorted(ROOT.glob("notebooks/*.ipynb")):
+    for path in named or NOTEBOOKS:
         print(path, flush=True)
         record(execute(path))

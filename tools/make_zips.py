@@ -8,9 +8,7 @@ solution as a cell below its stub. The same sources give the same bytes.
 
 import copy
 import re
-import subprocess
 import sys
-import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -28,6 +26,7 @@ from chapters import (
     read,
     without_folded,
 )
+from export_items import bank
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbformat.v4 import new_code_cell
 from repository_address import ROOT, repository_address
@@ -37,7 +36,6 @@ STUB = "# your turn"
 LINK = re.compile(r"""(?<=\]\()[^)\s]+(?=\))|(?<=href=")[^"]+""")
 LICENCES = ("LICENSE", "LICENSE-text")
 PAGES_ONLY = {"index.md", "item_bank.md"}
-ITEMS = ROOT / "tools" / "export_items.py"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
@@ -86,15 +84,7 @@ def bare(path: Path, solutions: bool) -> nbformat.NotebookNode:
     return notebook
 
 
-def exported_items() -> str:
-    """Give the bank of questions in Moodle's format."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "items.gift"
-        subprocess.run([sys.executable, ITEMS, out], check=True, stdout=subprocess.DEVNULL)
-        return out.read_text("utf-8")
-
-
-def readme(audience: str, files: dict[str, str]) -> str:
+def readme(audience: str) -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     folder = FileSystemLoader(ROOT / "book" / "_downloads")
@@ -108,8 +98,6 @@ def readme(audience: str, files: dict[str, str]) -> str:
         site=on_the_site(""),
         repository=repository_address(),
         instructor=audience == "instructor",
-        notes=any(name.startswith("notes/") for name in files),
-        items="items.gift" in files,
     )
 
 
@@ -125,9 +113,8 @@ def contents(audience: str) -> dict[str, str]:
                 continue
             source = path.relative_to(ROOT).as_posix()
             files[f"notes/{path.name}"] = relinked(path.read_text("utf-8"), source)
-        if ITEMS.is_file():
-            files["items.gift"] = exported_items()
-    return files | {"README.txt": readme(audience, files)}
+        files["items.gift"] = bank()
+    return files | {"README.txt": readme(audience)}
 
 
 def make_zip(audience: str) -> Path:

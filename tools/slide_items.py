@@ -20,6 +20,7 @@ from chapters import is_elsewhere, page_of, without_folded
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from myst_parser.mdit_to_docutils.base import default_slugify
 from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -74,8 +75,7 @@ class Section:
     @property
     def anchor(self) -> str:
         """Name the section as the book does."""
-        words = re.sub(r"[^\w\s-]", "", BeautifulSoup(self.title, "html.parser").get_text())
-        return re.sub(r"\s+", "-", words.strip().lower())
+        return default_slugify(BeautifulSoup(self.title, "html.parser").get_text())
 
     def drop_optional(self) -> None:
         """Show printed numbers where nothing else shows a result, or else more sentences."""

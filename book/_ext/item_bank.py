@@ -1,17 +1,20 @@
 """Show a chapter's part of the item bank to those who teach: ``{item_bank} saliency_maps``."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from docutils import nodes
+from recorded_results import DRAWN, write
+from recorded_tables import ROOT
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from explman_lite.items import BANK, LEVELS, Item, items_of
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tools"))
+from export_items import bank
+
 KINDS = {"choice": "multiple choice", "short": "short answer", "open": "open question"}
 
 
@@ -92,9 +95,7 @@ def inline(text: str) -> Iterator[nodes.Node]:
 
 
 def export(app: Sphinx) -> None:
-    target = ROOT / "book" / "_recorded" / "items.gift"
-    target.parent.mkdir(exist_ok=True)
-    subprocess.run([sys.executable, ROOT / "tools" / "export_items.py", target], check=True)
+    write(DRAWN / "items.gift", bank())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -4,7 +4,7 @@ A page includes ``_recorded/NAME.md`` or shows ``_recorded/NAME.svg``, see `TABL
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,18 @@ import explman_lite as el
 
 DRAWN = ROOT / "book" / "_recorded"
 
+
+def per_suite(
+    names: Iterable[str], **tables: Callable[[str], pd.DataFrame]
+) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Make each kind of table for each suite."""
+    return {
+        f"{suite.replace('-', '_')}_{name}": partial(tabulate, suite)
+        for suite in names
+        for name, tabulate in tables.items()
+    }
+
+
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "step_cost": costs.step_cost,
     "step_profile": costs.step_profile,
@@ -31,24 +43,18 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "output_weights": partial(costs.varied, "output weight", "output_weight", "γ"),
     "methods": costs.methods,
     "claims": suites.claims,
-    **{
-        f"{suite}_{name}": partial(tabulate, suite)
-        for suite in ("digits", "photos")
-        for name, tabulate in (
-            ("targets", suites.targets),
-            ("originals", suites.originals),
-            ("families", suites.families),
-        )
-    },
-    **{
-        f"{suite.replace('-', '_')}_{name}": partial(tabulate, suite)
-        for suite in ("defense", "defense-photos")
-        for name, tabulate in (
-            ("protection", defense.protection),
-            ("price", defense.price),
-            ("transfer", defense.transfer),
-        )
-    },
+    **per_suite(
+        ("digits", "photos"),
+        targets=suites.targets,
+        originals=suites.originals,
+        families=suites.families,
+    ),
+    **per_suite(
+        ("defense", "defense-photos"),
+        protection=defense.protection,
+        price=defense.price,
+        transfer=defense.transfer,
+    ),
     "defense_settings": defense.settings,
     "status_chapters": status.chapters,
     "status_versions": status.versions,
