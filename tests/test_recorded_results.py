@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 import pytest
+from chapters import NOTEBOOKS, read
 from execute_notebooks import code_digest
 
 from explman_lite.bench import SUITES, measure
@@ -264,12 +264,12 @@ def test_softplus_costs_a_few_gradients_and_smoothgrad_its_samples():
 
 
 def test_the_status_is_that_of_the_notebooks_as_they_are():
-    notebooks = sorted(RESULTS.parent.glob("notebooks/*.ipynb"))
     table = load_table(RESULTS / "notebooks.csv").set_index("notebook")
-    assert list(table.index) == [path.stem for path in notebooks]
-    for path in notebooks:
-        stored = nbformat.read(path, as_version=4)
-        assert table.code[path.stem] == code_digest(stored), f"run `make execute` for {path.name}"
+    assert list(table.index) == [path.stem for path in NOTEBOOKS]
+    for path in NOTEBOOKS:
+        assert table.code[path.stem] == code_digest(read(path)), (
+            f"run `make execute` for {path.name}"
+        )
 
 
 def test_every_notebook_runs_in_five_minutes():

@@ -14,13 +14,6 @@ from repository_address import OURS, ROOT, deviations, setup_cell
 MACHINE_PATH = re.compile(r"(?<![\w.:/*-])/(?:work|tmp|root|home|Users|opt)/\w")
 
 
-def project_files() -> list[str]:
-    """List the files that git holds or would take in."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
-
-
 def requirements() -> list[Requirement]:
     """Read what requirements.txt names, except the package itself."""
     lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").open())
@@ -87,9 +80,9 @@ def test_readme_names_the_two_commands(command):
     assert command in (ROOT / "README.md").read_text("utf-8")
 
 
-def test_no_file_holds_a_path_of_a_machine():
+def test_no_file_holds_a_path_of_a_machine(project_files):
     found = []
-    for name in project_files():
+    for name in project_files:
         try:
             text = (ROOT / name).read_text("utf-8")
         except UnicodeDecodeError:

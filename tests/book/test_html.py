@@ -1,7 +1,6 @@
 """The built pages hold together and ask nothing of any other site."""
 
 import re
-from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 from xml.etree import ElementTree
@@ -9,6 +8,7 @@ from xml.etree import ElementTree
 import imagesize
 import pytest
 from bs4 import BeautifulSoup
+from pages import parse
 
 import explman_lite
 
@@ -24,12 +24,6 @@ RESOURCES = {
     "video": "src",
 }
 FETCHED_LINKS = {"stylesheet", "icon", "preload", "prefetch", "modulepreload", "preconnect"}
-
-
-@cache
-def parse(path: Path) -> BeautifulSoup:
-    """Parse a page, once."""
-    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
 
 
 @pytest.fixture

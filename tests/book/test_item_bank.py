@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from bs4 import BeautifulSoup
+from pages import parse
 
 from explman_lite.items import LEVELS, items_of, load_items
 
@@ -18,7 +18,7 @@ def path(html):
 
 @pytest.fixture(scope="module")
 def page(path):
-    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
+    return parse(path)
 
 
 def plain(text):
@@ -64,8 +64,7 @@ def test_each_item_leads_to_its_section(page, path):
         parts = urlsplit(link["href"])
         assert item.chapter in parts.path
         if item.chapter not in chapters:
-            text = (path.parent / parts.path).read_text("utf-8")
-            chapters[item.chapter] = BeautifulSoup(text, "html.parser")
+            chapters[item.chapter] = parse((path.parent / parts.path).resolve())
         heading = chapters[item.chapter].find(id=unquote(parts.fragment)).find(["h2", "h3"])
         assert plain(heading.get_text().removesuffix("#")).endswith(plain(link.get_text()))
 

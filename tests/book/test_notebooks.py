@@ -5,9 +5,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from repository_address import ROOT, setup_cell
-
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+from chapters import NOTEBOOKS
+from repository_address import setup_cell
 
 
 def code_cells(path: Path) -> list[nbformat.NotebookNode]:

@@ -5,10 +5,10 @@ import re
 import shlex
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from PIL import Image
+from printed_code import blocks, quickened
 from torch import Tensor, nn
 from torchvision import models
 
@@ -28,35 +28,22 @@ QUICKER = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    """Find the page's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
-def quickened(code: str) -> str:
-    for slow, quick in QUICKER.items():
-        code = code.replace(slow, quick)
-    return code
-
-
 @pytest.fixture
 def own_pictures(tmp_path, monkeypatch):
-    """Work in a folder where the reader's two pictures lie; close the figures drawn there."""
+    """Work in a folder where the reader's two pictures lie."""
     monkeypatch.chdir(tmp_path)
     generator = torch.Generator().manual_seed(0)
     for name in ("my_photo.jpg", "my_target.jpg"):
         pixels = torch.randint(256, (48, 64, 3), dtype=torch.uint8, generator=generator)
         Image.fromarray(pixels.numpy()).save(name)
-    yield
-    plt.close("all")
 
 
 def test_every_substitution_has_something_to_replace():
-    code = "".join(blocks("python"))
+    code = "".join(blocks(PAGE, "python"))
     assert [slow for slow in QUICKER if slow not in code] == []
 
 
-@pytest.mark.parametrize("command", blocks("bash"), ids=["map", "bound", "sentence"])
+@pytest.mark.parametrize("command", blocks(PAGE, "bash"), ids=["map", "bound", "sentence"])
 def test_command_lines_run(command, own_pictures):
     python, flag, package, *arguments = shlex.split(command.replace("\\\n", ""))
     assert (python, flag, package) == ("python", "-m", "explman_lite")
@@ -76,13 +63,13 @@ def test_options_of_the_command_line_are_described(capsys):
 
 
 def test_python_runs(own_pictures, capsys):
-    own, transformer = blocks("python")
+    own, transformer = blocks(PAGE, "python")
     names: dict[str, object] = {}
-    exec(quickened(own), names)
+    exec(quickened(own, QUICKER), names)
     assert capsys.readouterr().out.startswith("PCC before: tensor(")
     assert Path("own_model.png").stat().st_size > 10_000
     names["model"] = el.prepare(small_transformer())
-    exec(quickened(transformer), names)
+    exec(quickened(transformer, QUICKER), names)
     result = names["result"]
     assert isinstance(result, el.Manipulation)
     assert (result.images != result.original_images).any()
@@ -146,6 +133,6 @@ def test_messages_are_quoted_word_by_word(beginning):
 
 
 def test_every_quoted_message_is_provoked():
-    quoted = "".join(blocks("text")).splitlines()
+    quoted = "".join(blocks(PAGE, "text")).splitlines()
     assert len(quoted) == len(MISHAPS)
     assert all(any(line.startswith(beginning) for beginning in MISHAPS) for line in quoted)

@@ -1,7 +1,6 @@
 """Each chapter's slides show what they should, fit the screen, and ask nothing of other sites."""
 
 import re
-from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +9,7 @@ import pytest
 from accessibility import CONTRAST, STRUCTURE, findings
 from bs4 import BeautifulSoup
 from chapters import CODE, NOTEBOOKS, folded, read
+from pages import parse
 from playwright.sync_api import Browser, Page
 
 SHOWN = ".slide"
@@ -36,11 +36,6 @@ GO_TO = """(element) => {
 }"""
 WIDTH, HEIGHT, MARGIN = 1280, 720, 20
 SMALLEST_FIGURE = 150
-
-
-@cache
-def parse(path: Path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
 
 
 @pytest.fixture(scope="session")

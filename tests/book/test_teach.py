@@ -7,10 +7,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from chapters import NOTEBOOKS
+from printed_code import blocks, quickened
 
 ROOT = Path(__file__).resolve().parents[2]
 TEACH = ROOT / "book" / "teach"
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 NOTES = sorted(TEACH.glob("note_*.md"))
 SYLLABI = {"one_lecture": 1, "two_lectures": 2, "four_weeks": 4}
 TIMED = [TEACH / f"{name}.md" for name in SYLLABI] + NOTES
@@ -176,7 +177,7 @@ def test_a_rubric_rewards_controls_honesty_and_code_that_runs(number):
 
 
 def starting_codes() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", read(TEACH / "projects.md"), re.M | re.S)
+    return blocks(read(TEACH / "projects.md"), "python")
 
 
 def test_every_substitution_has_something_to_replace():
@@ -187,10 +188,7 @@ def test_every_substitution_has_something_to_replace():
 
 @pytest.mark.parametrize("number", range(3))
 def test_starting_code_of_a_project_runs(number, capsys):
-    code = starting_codes()[number]
-    for slow, quick in QUICKER.items():
-        code = code.replace(slow, quick)
-    exec(code, {})
+    exec(quickened(starting_codes()[number], QUICKER), {})
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) >= 2
     assert all(re.search(r": (PCC|gain) -?\d\.\d\d$", line) for line in printed), printed

@@ -24,15 +24,12 @@ def colab() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def snapshot(tmp_path_factory) -> str:
+def snapshot(project_files, tmp_path_factory) -> str:
     """Commit the files of the project to a repository of their own; give its address for pip."""
     folder = tmp_path_factory.mktemp("repository")
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    for name in project_files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     for arguments in (["init"], ["add", "--all"], [*author, "commit", "--message", "snapshot"]):
         subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)

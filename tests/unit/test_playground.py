@@ -42,7 +42,7 @@ def target():
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Collect what is drawn: title to picture, for each panel."""
+    """Collect what is drawn: title to picture, for each panel; see that all of it is closed."""
     panels, panel = [], figures.panel
 
     def collecting(pictures, **style):
@@ -50,6 +50,7 @@ def drawn(monkeypatch):
         return panel(pictures, **style)
 
     monkeypatch.setattr(figures, "panel", collecting)
+    plt.close("all")  # what other tests have left
     yield panels
     assert plt.get_fignums() == []
 
