@@ -5,6 +5,9 @@ import subprocess
 import pytest
 from repository_address import ROOT
 
+# Several folders have a `conftest.py`; as modules to search for doctests their names would clash.
+collect_ignore_glob = ["*conftest.py"]
+
 
 @pytest.fixture(scope="session")
 def project_files() -> list[str]:
