@@ -102,6 +102,12 @@ class Walk(fx.Interpreter):
         for node in reversed(nodes):
             if node.op == "placeholder" or node not in arriving:
                 continue
+            if not self.inputs[node]:
+                split = node.all_input_nodes[0].name
+                raise ValueError(
+                    f"{explainer.name} has no rule for the layer {split!r}: it returns several "
+                    "tensors"
+                )
             passage = Passage(self, node, arriving.pop(node))
             for source, share in zip(self.inputs[node], explainer.rule(passage), strict=True):
                 arriving[source] = arriving[source] + share if source in arriving else share
@@ -144,6 +150,11 @@ class GuidedBackprop(Propagation):
 
     .. math:: R_i = \mathrm{ReLU}'(x_i)\, \max(R_i^{above}, 0)
 
+    Raises
+    ------
+    ValueError
+        On a call, if the network has no ReLU: nothing would be guided.
+
     References
     ----------
     Springenberg et al. (2015), "Striving for simplicity: the all convolutional net".
@@ -155,6 +166,16 @@ class GuidedBackprop(Propagation):
     >>> el.GuidedBackprop()(model, el.load_photo("chelsea", 64), torch.tensor([285])).shape
     torch.Size([1, 3, 64, 64])
     """
+
+    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
+        """Walk back through a network that has something to guide at."""
+        network = prepare(model)
+        if not any(isinstance(layer, ACTIVATIONS) for layer in network.modules()):
+            raise ValueError(
+                "GuidedBackprop has a rule for ReLU, and this network has none: the result would "
+                "be its gradient"
+            )
+        return super().explain(network, images, classes)
 
     def rule(self, passage: Passage) -> list[Tensor]:
         """Drop what is negative above an activation."""

@@ -6,12 +6,12 @@ A check passes on the reference solution, says what is wrong with a known wrong 
 
 from explman_lite.checks.curvature_theory import (
     back_to_level,
-    local_bound,
     plane_curvature,
     product_by_differences,
     to_tangent,
 )
 from explman_lite.checks.fresh_noise import fresh_smoothgrad
+from explman_lite.checks.hessian_in_disc import local_bound
 from explman_lite.checks.manipulation_loss import (
     beta_schedule,
     equal_norm_noise,

@@ -139,7 +139,9 @@ def _examine_schedule(value: Any, *, start: float, end: float, steps: int) -> Ve
     try:
         found = torch.as_tensor(value, dtype=torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
-        return wrong(f"Return a list or tensor of numbers; yours is a {type(value).__name__}.")
+        return wrong(
+            f"Return a list or tensor of numbers; yours is of type {type(value).__name__}."
+        )
     if (form := misfit(found, torch.Size([steps]))) is not None:
         return form
     way = torch.arange(steps, dtype=torch.float64)

@@ -79,7 +79,7 @@ def stopwatch(answer: Callable[..., Any], repeats: int = 5) -> Verdict:
 
 def _judge_seconds(value: Any, kitchen: _Kitchen, repeats: int) -> Verdict:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return wrong(f"Return a number of seconds; yours is a {type(value).__name__}.")
+        return wrong(f"Return a number of seconds; yours is of type {type(value).__name__}.")
     if not kitchen.calls:
         return wrong("You never call the action, so there is nothing to time.")
     if (form := _misread_clock(kitchen, repeats)) is not None:
@@ -191,7 +191,8 @@ def largest_batch(
         odd = [value for value in found if isinstance(value, bool) or not isinstance(value, int)]
         if odd:
             return wrong(
-                f"Return a whole number of pictures, an int; yours is a {type(odd[0]).__name__}."
+                "Return a whole number of pictures, an int; yours is of type "
+                f"{type(odd[0]).__name__}."
             )
         if list(found) == fits:
             return passed("Right: the slope is the price of a picture, and the rest is fixed.")

@@ -61,7 +61,7 @@ def noise_of_beta(answer: Callable[[float], Any]) -> Verdict:
             try:
                 found.append(float(value))
             except (TypeError, ValueError, RuntimeError, OverflowError):
-                return wrong(f"Return a number; yours is a {type(value).__name__}.")
+                return wrong(f"Return a number; yours is of type {type(value).__name__}.")
 
         def fits(truth: Callable[[float], float]) -> bool:
             pairs = zip(found, betas, strict=True)

@@ -64,7 +64,9 @@ def judge(answer: Callable[[], Any], examine: Callable[[Any], Verdict]) -> Verdi
 def misfit(value: Any, shape: torch.Size) -> Verdict | None:
     """Say what is wrong with the form of an answer that should be a tensor, if anything."""
     if not isinstance(value, Tensor):
-        return wrong(f"Return a tensor of shape {tuple(shape)}; yours is a {type(value).__name__}.")
+        return wrong(
+            f"Return a tensor of shape {tuple(shape)}; yours is of type {type(value).__name__}."
+        )
     if value.shape != shape:
         return wrong(f"The shape should be {tuple(shape)}; yours is {tuple(value.shape)}.")
     if not torch.isfinite(value.detach()).all():

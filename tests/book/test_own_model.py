@@ -118,7 +118,8 @@ MISHAPS = {
     "LRP has no rule for the layer 'me": lambda: explain(el.LRP(), models.mnasnet0_5()),
     "the network holds no ReLU": lambda: attack(small_transformer()),
     "derivative for aten::hardsigmoid": lambda: attack(MOBILENET()),
-    "`inputs` argument": lambda: explain(el.GuidedBackprop(), SHUFFLENET()),
+    "GuidedBackprop has a": lambda: explain(el.GuidedBackprop(), small_transformer()),
+    "GuidedBackprop has no": lambda: explain(el.GuidedBackprop(), SHUFFLENET()),
     "derivative for aten::_scaled": lambda: attack(small_transformer(), beta=None),
 }
 

@@ -185,7 +185,7 @@ WRONG = [
     ("back_to_level", "one step", lambda *a: newton(*a[:3], 1), "still take one"),
     ("back_to_level", "more steps", lambda *a: newton(*a[:3], 40), "took more"),
     ("back_to_level", "something", lambda look, points, *o: points + 1, "not what is missing"),
-    ("back_to_level", "a pair", lambda *a: a[0](a[1]), "a tuple"),
+    ("back_to_level", "a pair", lambda *a: a[0](a[1]), "type tuple"),
     ("local_bound", "the plane", in_whole_plane, "whole plane"),
     ("local_bound", "at the centre", at_centre, "No bound"),
     ("local_bound", "too small", lambda *a: 0.9 * at_centre(*a), "No bound"),

@@ -157,7 +157,7 @@ WRONG = [
             lambda e, x, n, s, g: e(x.expand(n, 1, -1, -1, -1)),
             "takes a batch",
         ),
-        ("a list", lambda *g: fresh(*g).tolist(), "a list"),
+        ("a list", lambda *g: fresh(*g).tolist(), "type list"),
     ]
 ]
 

@@ -154,7 +154,7 @@ WRONG = [
         "variance of the whole batch",
     ),
     ("loss_per_sample", "detached", lambda *given: loss(*given).detach(), "graph"),
-    ("loss_per_sample", "a list", lambda *given: loss(*given).tolist(), "a list"),
+    ("loss_per_sample", "a list", lambda *given: loss(*given).tolist(), "type list"),
     ("loss_per_sample", "something else", lambda a, *others: a.sum(dim=(1, 2, 3)), "plus γ times"),
     ("loss_per_sample", "an error", lambda *given: given[9], "IndexError"),
     (
@@ -198,7 +198,7 @@ WRONG = [
         "single step",
     ),
     ("beta_schedule", "constant", lambda start, end, steps: [start] * steps, "ends with 10"),
-    ("beta_schedule", "words", lambda *given: ["ten"], "a list"),
+    ("beta_schedule", "words", lambda *given: ["ten"], "type list"),
     ("project", "valid only", lambda pixels, *others: pixels.clamp(0, 1), "farther than ε"),
     ("project", "near only", within_box, "leave [0, 1]"),
     ("project", "first sample only", only_first, "Only the first sample"),

@@ -82,7 +82,7 @@ WRONG = [
     ),
     ("relevance_map", "one channel", lambda a: a[:, 0].abs(), "sum of the absolute values"),
     ("relevance_map", "channels kept", lambda a: a.abs(), "(3, 3, 5, 4)"),
-    ("relevance_map", "not a tensor", lambda a: a.tolist(), "a list"),
+    ("relevance_map", "not a tensor", lambda a: a.tolist(), "type list"),
     ("relevance_map", "NaN", lambda a: a.abs().sum(dim=1) * torch.nan, "NaN"),
     ("relevance_map", "an error", lambda a: a.nonsense, "AttributeError"),
     ("signed_map", "absolute value", el.relevance_map, "sign"),

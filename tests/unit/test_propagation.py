@@ -186,6 +186,25 @@ def test_lrp_names_a_layer_that_it_has_no_rule_for(layer):
         el.LRP()(model, torch.rand(1, 1, 2, 2), torch.tensor([0]))
 
 
+def test_guided_backprop_wants_something_to_guide_at():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.GELU(), nn.Linear(3, 2)).eval()
+    with pytest.raises(ValueError, match="this network has none"):
+        el.GuidedBackprop()(model, torch.rand(1, 1, 2, 2), torch.tensor([0]))
+
+
+class Halves(nn.Module):
+    """Goes two ways after its first layer."""
+
+    def forward(self, images):
+        first, second = images.flatten(1).relu().chunk(2, dim=1)
+        return first + second
+
+
+def test_a_layer_with_several_outputs_is_named():
+    with pytest.raises(ValueError, match="no rule for the layer 'chunk'"):
+        el.GuidedBackprop()(Halves().eval(), torch.rand(1, 1, 2, 2), torch.tensor([0]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"inner": "z"}, "'zplus', 'gamma' or 'epsilon'"), ({"epsilon": 0}, "epsilon must be"),
