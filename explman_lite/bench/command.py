@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> None:
     commands : argparse subparsers
         What ``add_subparsers`` returned.
     """
-    suites = "\n".join(f"  {suite.name:<8}{suite.description}" for suite in SUITES.values())
+    suites = "\n".join(f"  {suite.name:<16}{suite.description}" for suite in SUITES.values())
     command = commands.add_parser(
         "bench",
         help="attack many pairs of pictures and record what was reached",

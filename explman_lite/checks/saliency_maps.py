@@ -206,18 +206,28 @@ def positive_shares(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> Verdict:
         ),
     }
 
-    def examine(value: Any) -> Verdict:
+    def examine(found: tuple[Any, Any]) -> Verdict:
+        value, of_silence = found
         if (form := misfit(value, inputs.shape)) is not None:
             return form
-        return _compare(
+        verdict = _compare(
             value.detach().to(inputs),
             shared(above),
             "Right: only what speaks for an output is paid, and all of it is.",
             mistakes,
             "These are not the shares of the positive contributions x·w.",
         )
+        if verdict and not _close(of_silence.detach().to(inputs), torch.zeros_like(inputs)):
+            return wrong("An output that nothing speaks for gives 0/0; let it hand down nothing.")
+        return verdict
 
-    return judge(lambda: answer(inputs.clone(), weight.clone(), relevance.clone()), examine)
+    def twice() -> tuple[Any, Any] | None:
+        value = answer(inputs.clone(), weight.clone(), relevance.clone())
+        if value is None:
+            return None
+        return value, answer(inputs.abs(), -weight.abs(), relevance.clone())
+
+    return judge(twice, examine)
 
 
 def from_baseline(answer: Callable[[nn.Module, Tensor, Tensor, Tensor, int], Any]) -> Verdict:
@@ -310,7 +320,7 @@ def depends_on_neighbours(answer: Callable[[Callable[[Tensor], Tensor]], Any]) -
             True,
             "Your test lets through a function that divides by the mean of the whole batch. One "
             "map, equal maps or maps of about equal mean cannot reveal it: take maps of clearly "
-            "different size.",
+            "different mean.",
         ),
         (
             lambda maps: maps / maps[0].mean(),

@@ -19,7 +19,8 @@ def noise_of_beta(answer: Callable[[float], Any]) -> Verdict:
     Parameters
     ----------
     answer : callable
-        From β to the standard deviation of the logistic noise of Theorem 2.
+        From β to the standard deviation of the logistic noise of Theorem 2, for a unit whose
+        weights have length 1.
 
     Returns
     -------

@@ -53,7 +53,7 @@ REFERENCES = {
     "completeness_gap": lambda m, x, c: gap(
         logit_of(m, x, c), contributions(m, x, c).sum(dim=(1, 2, 3))
     ),
-    "positive_shares": lambda x, w, r: shared(products(x, w).clamp(min=0), r),
+    "positive_shares": lambda x, w, r: shared(products(x, w).clamp(min=0), r).nan_to_num(0.0),
     "from_baseline": lambda m, x, c, b, n: (x - b) * mean_gradient(m, x, c, b, n),
     "depends_on_neighbours": lambda scale: notices(scale, maps_of_size(1.0, 9.0), 1),
 }
@@ -169,6 +169,12 @@ WRONG = [
         lambda x, w, r: (products(x, w).clamp(min=0) * r.unsqueeze(2)).sum(dim=1),
         "do not divide",
     ),
+    (
+        "positive_shares",
+        "nothing over nothing",
+        lambda x, w, r: shared(products(x, w).clamp(min=0), r),
+        "0/0",
+    ),
     ("positive_shares", "shares not summed", lambda x, w, r: products(x, w), "(3, 5)"),
     ("positive_shares", "weights in place of shares", lambda x, w, r: r @ w, "not the shares"),
     (
@@ -225,13 +231,13 @@ WRONG = [
         "depends_on_neighbours",
         "a batch of one",
         lambda scale: notices(scale, maps_of_size(3.0), 0),
-        "clearly different size",
+        "clearly different mean",
     ),
     (
         "depends_on_neighbours",
         "a batch of equal maps",
         lambda scale: notices(scale, maps_of_size(3.0)[[0, 0]], 1),
-        "clearly different size",
+        "clearly different mean",
     ),
     (
         "depends_on_neighbours",
