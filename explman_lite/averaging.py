@@ -258,7 +258,16 @@ class BetaSmoothing(Explainer):
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Explain the smoothed network in place of ``model``."""
-        if model not in self._networks:
-            self._networks[model] = smoothed(model, self.beta)
-        explanation = self.explainer.explain(self._networks[model], images, classes)
+        network = self._networks.get(model) or smoothed(model, self.beta)
+        if isinstance(model, Network):  # any other was copied in part, and may change
+            self._networks[model] = network
+        explanation = self.explainer.explain(network, images, classes)
         return Explanation(explanation.attribution, model(images))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the networks, which hang on weak references that cannot be pickled."""
+        return self.__dict__ | {"_networks": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start without networks."""
+        self.__dict__.update(state, _networks=WeakKeyDictionary())

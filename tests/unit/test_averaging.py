@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import pytest
 import torch
@@ -126,3 +127,34 @@ def test_beta_smoothing_explains_the_smooth_network_and_returns_the_output_of_th
 def test_bad_parameters_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_beta_smoothing_sees_that_weights_have_changed(raw, network, images, classes):
+    smooth = el.BetaSmoothing(el.Gradient(), 2.0)
+    for model in (raw, network):
+        before = smooth(model, images, classes)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.5)
+        expected = el.BetaSmoothing(el.Gradient(), 2.0)(model, images, classes)
+        assert not torch.equal(expected, before)
+        torch.testing.assert_close(smooth(model, images, classes), expected)
+        single = smooth(model.float(), images.float(), classes)
+        torch.testing.assert_close(single.double(), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_beta_smoothing_smooths_a_prepared_network_once(network, images, classes, monkeypatch):
+    smooth, calls = el.BetaSmoothing(el.Gradient(), 2.0), []
+    monkeypatch.setattr(
+        averaging, "smoothed", lambda *given: calls.append(given) or el.smoothed(*given)
+    )
+    for _ in range(2):
+        smooth(network, images, classes)
+    assert len(calls) == 1
+
+
+def test_beta_smoothing_can_be_pickled(network, images, classes):
+    smooth = el.BetaSmoothing(el.Gradient(), 2.0)
+    expected = smooth(network, images, classes)
+    again = pickle.loads(pickle.dumps(smooth))
+    torch.testing.assert_close(again(network, images, classes), expected)
