@@ -271,6 +271,8 @@ class _Search:
                 RuntimeWarning,
                 stacklevel=3,
             )
+        finally:
+            self._project(epsilon)
 
     def _differentiate(self, step: int, fraction: float, output_weight: float) -> AttackStep:
         """Compute the loss and leave its gradient in the pixels."""
@@ -309,7 +311,8 @@ class _Search:
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Return the pixels to keep (N, C, H, W), and which samples diverged (N,)."""
-        diverged = ~self.finite | (self.last_loss > 2 * self.first_loss)
+        lost = ~self.pixels.detach().isfinite().flatten(1).all(dim=1)
+        diverged = ~self.finite | lost | (self.last_loss > 2 * self.first_loss)
         kept = torch.where(diverged.view(-1, 1, 1, 1), self.best_pixels, self.pixels.detach())
         return kept, diverged
 

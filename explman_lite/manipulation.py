@@ -54,8 +54,8 @@ class Manipulation:
     history : list of AttackStep
         A record per step.
     diverged : Tensor
-        (N,) bool: the loss of this sample left the finite numbers or ended above twice its
-        start, so its best step was kept instead of the last.
+        (N,) bool: the loss or a pixel of this sample left the finite numbers, or the loss ended
+        above twice its start, so its best step was kept instead of the last.
     explainer : Explainer
         The method that was attacked.
     """

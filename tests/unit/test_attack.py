@@ -227,6 +227,38 @@ def test_an_interrupted_run_returns_what_it_has(network, images, targets):
     assert not torch.equal(result.images, images)
 
 
+def test_pixels_lost_in_the_last_step_are_a_divergence():
+    model = el.load_model("digits_vgg").half()
+    digits, _ = el.load_digits()
+    target = torch.ones(1, 32, 32)
+    with pytest.warns(RuntimeWarning, match="diverged for 2 of 2 samples"):
+        result = el.manipulate(
+            model, digits[:2].half(), target, el.Gradient(), steps=2, progress=False
+        )
+    assert result.diverged.all()
+    assert result.images.isfinite().all()
+    assert result.maps.isfinite().all()
+
+
+def test_an_interruption_in_the_middle_of_a_step_leaves_valid_pixels(
+    network, images, targets, monkeypatch
+):
+    class Interrupted(torch.optim.Adam):
+        def step(self):
+            super().step()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.optim, "Adam", Interrupted)
+    with pytest.warns(RuntimeWarning, match="interrupted after 1 of 8 steps"):
+        result = el.manipulate(
+            network, images.round(), targets, el.Gradient(), epsilon=0.01, steps=8, lr=2.0,
+            progress=False,
+        )  # fmt: skip
+    assert result.images.min() >= 0
+    assert result.images.max() <= 1
+    assert (result.images - images.round()).abs().max().item() == pytest.approx(0.01)
+
+
 def test_summary_has_a_row_per_sample(network, images, targets):
     table = el.manipulate(network, images, targets, el.Gradient(), **FAST).summary()
     assert len(table) == 3
