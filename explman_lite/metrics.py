@@ -36,10 +36,15 @@ def pcc(first: Tensor, second: Tensor) -> Tensor:
     tensor([1.])
     """
     check_same_shape(first, second)
-    a = first.flatten(1) - first.flatten(1).mean(dim=1, keepdim=True)
-    b = second.flatten(1) - second.flatten(1).mean(dim=1, keepdim=True)
+    a, b = _centred(first), _centred(second)
     correlation = (a * b).sum(dim=1) / (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
     return correlation.clamp(-1, 1)
+
+
+def _centred(values: Tensor) -> Tensor:
+    """Centre each sample, and scale it to at most 1, whose squares neither vanish nor overflow."""
+    centred = values.flatten(1) - values.flatten(1).mean(dim=1, keepdim=True)
+    return centred / centred.abs().amax(dim=1, keepdim=True)
 
 
 def mse(first: Tensor, second: Tensor) -> Tensor:

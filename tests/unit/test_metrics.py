@@ -21,6 +21,19 @@ def test_pcc_agrees_with_scipy(pair):
     torch.testing.assert_close(metrics.pcc(pair[0], -pair[0]), -torch.ones(4).double())
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-14, 1e30])
+def test_pcc_does_not_depend_on_the_scale(pair, scale):
+    first, second = (values.float() for values in pair)
+    expected = metrics.pcc(first, second)
+    torch.testing.assert_close(metrics.pcc(scale * first, scale * second), expected)
+    torch.testing.assert_close(metrics.pcc(first, scale * second), expected)
+
+
+def test_pcc_of_a_constant_is_undefined():
+    varied, constant = torch.rand(1, 9), torch.ones(1, 9)
+    assert metrics.pcc(varied, constant).isnan()
+
+
 def test_mse_agrees_with_scikit_image(pair):
     expected = [mean_squared_error(a.numpy(), b.numpy()) for a, b in zip(*pair, strict=True)]
     torch.testing.assert_close(metrics.mse(*pair), torch.tensor(expected))
