@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 
@@ -45,6 +45,8 @@ def photo_names() -> list[str]:
 def load_photo(name: str | Path, size: int = 224) -> Tensor:
     """Load a photograph: the largest square in its middle, scaled.
 
+    A picture is turned upright as its camera noted, and what is transparent lies on white.
+
     ============ ===================================== ============= ===============
     name         what it shows, author                 licence       carried by
     ============ ===================================== ============= ===============
@@ -71,7 +73,8 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
     Raises
     ------
     ValueError
-        If the name is neither known nor a readable image, or ``size`` is not positive.
+        If the name is neither known nor a readable image of bearable size, or ``size`` is not
+        positive.
 
     Examples
     --------
@@ -89,14 +92,25 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
         )
     try:
         with Image.open(path) as opened:
-            picture = opened.convert("RGB")
-    except OSError as error:
+            picture = _in_eight_bits(ImageOps.exif_transpose(opened)).convert("RGB")
+    except (OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path.name} is not an image that can be read: {error}") from error
     edge = min(picture.size)
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
     square = picture.crop((left, top, left + edge, top + edge))
     pixels = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
     return torch.from_numpy(pixels / 255).permute(2, 0, 1).unsqueeze(0).contiguous()
+
+
+def _in_eight_bits(picture: Image.Image) -> Image.Image:
+    """Scale 16 bits of grey to 8, which Pillow would clip, and put what is transparent on white."""
+    if picture.mode.startswith("I"):
+        scaled = (np.asarray(picture) / 257).round().clip(0, 255)
+        return Image.fromarray(scaled.astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture
 
 
 def text_target(text: str, size: int = 224) -> Tensor:

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 import explman_lite as el
 
@@ -28,6 +29,38 @@ def test_an_own_picture_is_cropped_in_its_middle(tmp_path):
     photo = el.load_photo(tmp_path / "own.png", size=10)
     assert photo[0, :, 5, 5].tolist() == [0, 0, 1]
     assert photo.mean() == pytest.approx(1 / 3)
+
+
+def test_an_own_picture_is_turned_as_its_camera_noted(tmp_path):
+    picture, exif = Image.new("RGB", (10, 10), "red"), Image.Exif()
+    picture.paste("blue", (0, 0, 5, 10))
+    exif[ExifTags.Base.Orientation] = 6  # the left side of the file is the upper one
+    picture.save(tmp_path / "own.png", exif=exif)
+    photo = el.load_photo(tmp_path / "own.png", size=10)
+    assert photo[0, :, 1, 8].tolist() == [0, 0, 1]
+    assert photo[0, :, 8, 1].tolist() == [1, 0, 0]
+
+
+def test_sixteen_bits_of_grey_keep_their_brightness(tmp_path):
+    grey = np.full((8, 8), 65535 // 4, dtype=np.uint16)
+    Image.fromarray(grey).save(tmp_path / "own.png")
+    photo = el.load_photo(tmp_path / "own.png", size=8)
+    torch.testing.assert_close(photo, torch.full((1, 3, 8, 8), 0.25), rtol=0, atol=1 / 255)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_lies_on_white(tmp_path, mode):
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).convert(mode).save(
+        tmp_path / "own.png", transparency=0 if mode == "P" else None
+    )
+    assert (el.load_photo(tmp_path / "own.png", size=8) == 1).all()
+
+
+def test_a_picture_beyond_all_bounds_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "own.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8)
+    with pytest.raises(ValueError, match=r"own\.png is not an image that can be read.*exceeds"):
+        el.load_photo(tmp_path / "own.png")
 
 
 def test_an_unknown_photo_names_the_known_ones():
