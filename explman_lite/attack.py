@@ -182,13 +182,14 @@ def manipulate(
         classes = predicted.argmax(dim=1)
     check_classes(classes, *predicted.shape)
     original = explainer.explain(network, images, classes)
-    targets = scale_to_mean_one(target_maps.to(images)).expand(len(images), -1, -1)
+    targets = scale_to_mean_one(target_maps.detach().to(images)).expand(len(images), -1, -1)
 
     search = _Search(network, images, targets, classes, original.logits, explainer, beta)
     if start is not None:
         search.begin_at(start.detach().to(images), epsilon)
     optimiser = torch.optim.Adam([search.pixels], lr=lr, betas=momentum)
-    search.run(optimiser, steps, output_weight, schedule, epsilon, progress, callback)
+    with torch.enable_grad():
+        search.run(optimiser, steps, output_weight, schedule, epsilon, progress, callback)
     found, diverged = search.result()
     if diverged.any():
         warnings.warn(

@@ -19,6 +19,8 @@ from matplotlib.image import AxesImage
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
+from explman_lite.maps import to_numpy
+
 if TYPE_CHECKING:
     from explman_lite.manipulation import Manipulation
 
@@ -135,8 +137,8 @@ def show_image(ax: Axes, image: Tensor) -> None:
     """Draw an image (3, H, W) or (1, H, W) with values in [0, 1]."""
     if image.ndim != 3 or image.shape[0] not in {1, 3}:
         raise ValueError(f"expected an image (3 or 1, H, W), got {tuple(image.shape)}")
-    pixels = image.detach().cpu().permute(1, 2, 0).squeeze(-1).clamp(0, 1).numpy()
-    ax.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+    pixels = image.permute(1, 2, 0).squeeze(-1).clamp(0, 1)
+    ax.imshow(to_numpy(pixels), cmap="gray", vmin=0, vmax=1)
     ax.set_axis_off()
 
 
@@ -144,7 +146,7 @@ def show_map(ax: Axes, relevance: Tensor, top: float) -> AxesImage:
     """Draw a relevance map (H, W) from 0 to ``top``."""
     if relevance.ndim != 2:
         raise ValueError(f"expected a map (H, W), got {tuple(relevance.shape)}")
-    drawn = ax.imshow(relevance.detach().cpu().numpy(), cmap=MAP_COLOURS, vmin=0, vmax=top)
+    drawn = ax.imshow(to_numpy(relevance), cmap=MAP_COLOURS, vmin=0, vmax=top)
     ax.set_axis_off()
     return drawn
 

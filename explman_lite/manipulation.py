@@ -10,6 +10,7 @@ from torch import Tensor
 
 from explman_lite import metrics
 from explman_lite.explainers import Explainer
+from explman_lite.maps import to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,7 +103,7 @@ class Manipulation:
             "logit_change": metrics.logit_change(self.logits, self.original_logits),
             "class_kept": self.logits.argmax(dim=1) == self.original_logits.argmax(dim=1),
         }
-        table = pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
+        table = pd.DataFrame({name: to_numpy(column) for name, column in columns.items()})
         return table.rename_axis("sample")
 
     def plot(self, sample: int = 0) -> Figure:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -40,6 +43,13 @@ def relevance_map(attribution: Tensor) -> Tensor:
     if attribution.ndim != 4:
         raise ValueError(f"expected an attribution (N, C, H, W), got {tuple(attribution.shape)}")
     return scale_to_mean_one(attribution.abs().sum(dim=1))
+
+
+def to_numpy(values: Tensor) -> NDArray[Any]:
+    """Hand values to NumPy, which knows no bfloat16: those become float32."""
+    values = values.detach().cpu()
+    array: NDArray[Any] = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return array
 
 
 def scale_to_mean_one(maps: Tensor) -> Tensor:

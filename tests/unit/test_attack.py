@@ -1,5 +1,6 @@
 import math
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -264,6 +265,32 @@ def test_summary_has_a_row_per_sample(network, images, targets):
     assert len(table) == 3
     assert {"pcc_target", "ssim_original", "image_linf", "output_change"} <= set(table.columns)
     assert table.notna().all(axis=None)
+
+
+def test_an_attack_needs_no_gradient_mode(network, images, targets):
+    expected = el.manipulate(network, images, targets, el.Gradient(), **FAST)
+    with torch.no_grad():
+        found = el.manipulate(network, images, targets, el.Gradient(), **FAST)
+    assert torch.equal(found.images, expected.images)
+
+
+def test_a_target_that_requires_a_gradient_leaves_none_behind(network, images, targets):
+    result = el.manipulate(network, images, targets.requires_grad_(), el.Gradient(), **FAST)
+    assert not result.target_maps.requires_grad
+    assert len(result.summary()) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_results_of_every_precision_are_measured_and_drawn(dtype):
+    model, (digits, _) = el.load_model("digits_vgg").to(dtype), el.load_digits()
+    result = el.manipulate(
+        model, digits[:1].to(dtype), torch.ones(1, 32, 32), el.Gradient(), steps=2, progress=False
+    )
+    table = result.summary()
+    assert table.class_kept.dtype == bool
+    assert table.mse_target.dtype == ("float64" if dtype == torch.float64 else "float32")
+    result.plot()
+    plt.close("all")
 
 
 BAD = {
