@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from explman_lite import metrics
-from explman_lite.explainers import Explainer
+from explman_lite.explainers import Explainer, check_explainer
 from explman_lite.lrp import LRP
 from explman_lite.manipulation import AttackStep, Manipulation
 from explman_lite.maps import relevance_map, scale_to_mean_one
@@ -28,7 +28,9 @@ from explman_lite.patterns import PatternAttribution
 from explman_lite.smoothing import set_beta, smoothed
 from explman_lite.validation import (
     check_classes,
+    check_fits,
     check_images,
+    check_logits,
     check_model,
     check_positive,
     check_same_shape,
@@ -105,7 +107,7 @@ def manipulate(
     model : nn.Module
         From `load_model` or `prepare`; in evaluation mode.
     images : Tensor
-        (N, C, H, W) in [0, 1].
+        (N, C, H, W) in [0, 1], of the weights' type and on their device.
     target_maps : Tensor
         (N, H, W), or (1, H, W) for all samples; not negative, of any scale.
     explainer : Explainer
@@ -168,19 +170,23 @@ def manipulate(
     """
     check_model(model)
     check_images(images)
+    check_fits(model, images)
     check_target_maps(target_maps, images)
     if start is not None:
         check_images(start, "start")
         check_same_shape(start, images)
+    check_explainer(explainer)
     lr = step_size(explainer) if lr is None else lr
     _check_settings(steps, lr, output_weight, beta, epsilon)
     network = prepare(model)
     images = images.detach()
     with torch.no_grad():
         predicted = network(images)
+    check_logits(predicted)
     if classes is None:
         classes = predicted.argmax(dim=1)
     check_classes(classes, *predicted.shape)
+    classes = classes.long()
     original = explainer.explain(network, images, classes)
     targets = scale_to_mean_one(target_maps.detach().to(images)).expand(len(images), -1, -1)
 
@@ -333,6 +339,8 @@ def _check_settings(
     if not 0 <= output_weight < math.inf:
         raise ValueError(f"output_weight must be finite and not negative, got {output_weight}")
     if beta is not None:
+        if not isinstance(beta, tuple | list) or len(beta) != 2:
+            raise TypeError(f"beta must be a pair (start, end) or None, got {beta!r}")
         start, end = beta
         check_positive(beta_start=start, beta_end=end)
     if epsilon is not None:

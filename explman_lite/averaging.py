@@ -16,10 +16,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from explman_lite.explainers import Explainer, Explanation, Gradient
+from explman_lite.explainers import Explainer, Explanation, Gradient, check_explainer
 from explman_lite.models import Network
 from explman_lite.smoothing import smoothed
-from explman_lite.validation import check_classes, check_count, check_positive
+from explman_lite.validation import check_classes, check_count, check_logits, check_positive
 
 PIXELS_KEPT = 32 * 224**2
 """Up to so many pixels, in all points and samples, the graphs of a differentiable map are kept."""
@@ -59,6 +59,7 @@ class Averaged(Explainer):
     """
 
     def __init__(self, explainer: Explainer, count: int, name: str) -> None:
+        check_explainer(explainer)
         check_count(**{name: count})
         self.explainer, self.count = explainer, count
 
@@ -69,6 +70,7 @@ class Averaged(Explainer):
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Average the inner explanation; the logits are those of the images themselves."""
         logits = model(images)
+        check_logits(logits)
         check_classes(classes, *logits.shape)
         return Explanation(self.mean(model, images, classes), logits)
 
@@ -173,7 +175,7 @@ class SmoothGrad(Averaged):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a parameter is not of this form.
 
     References
@@ -198,7 +200,7 @@ class SmoothGrad(Averaged):
         distribution: Literal["gaussian", "logistic"] = "gaussian",
         seed: int = 0,
     ) -> None:
-        super().__init__(explainer or Gradient(), samples, "samples")
+        super().__init__(Gradient() if explainer is None else explainer, samples, "samples")
         check_positive(noise=noise)
         if distribution not in {"gaussian", "logistic"}:
             raise ValueError(f"distribution must be 'gaussian' or 'logistic', got {distribution!r}")
@@ -230,8 +232,8 @@ class BetaSmoothing(Explainer):
 
     Raises
     ------
-    ValueError
-        If ``beta`` is not positive.
+    TypeError, ValueError
+        If ``explainer`` is none, or ``beta`` is not positive.
 
     References
     ----------
@@ -247,6 +249,7 @@ class BetaSmoothing(Explainer):
     """
 
     def __init__(self, explainer: Explainer, beta: float) -> None:
+        check_explainer(explainer)
         check_positive(beta=beta)
         self.explainer, self.beta = explainer, beta
         self._networks: WeakKeyDictionary[nn.Module, Network] = WeakKeyDictionary()

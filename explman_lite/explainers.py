@@ -13,7 +13,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from explman_lite.validation import check_classes, check_images, check_model
+from explman_lite.validation import (
+    check_classes,
+    check_fits,
+    check_images,
+    check_integers,
+    check_logits,
+    check_model,
+)
 
 
 class Explanation(NamedTuple):
@@ -44,8 +51,8 @@ class Explainer(ABC):
         model : nn.Module
             Input (N, C, H, W) in [0, 1], output logits (N, K); in evaluation mode.
         images : Tensor
-            (N, C, H, W) in [0, 1]. If they require a gradient, the attribution is
-            differentiable in them.
+            (N, C, H, W) in [0, 1], of the weights' type and on their device. If they require
+            a gradient, the attribution is differentiable in them.
         classes : Tensor
             (N,) integers: the logit to explain for each sample.
 
@@ -61,17 +68,31 @@ class Explainer(ABC):
         """
         check_model(model)
         check_images(images)
-        return self.explain(model, images, classes).attribution
+        check_fits(model, images)
+        check_integers(classes, "classes")
+        return self.explain(model, images, classes.long()).attribution
 
     @abstractmethod
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Explain images that were checked before, and return the logits as well."""
 
 
+def check_explainer(explainer: object) -> None:
+    """Refuse anything but an explainer, a class of explainers too."""
+    if isinstance(explainer, type):
+        raise TypeError(
+            "explainer must be an instance such as Gradient(), "
+            f"got the class {explainer.__name__}: add ()"
+        )
+    if not isinstance(explainer, Explainer):
+        raise TypeError(f"explainer must be an instance such as Gradient(), got {explainer!r}")
+
+
 def class_logits(logits: Tensor, classes: Tensor) -> Tensor:
     """Pick each sample's logit: (N, K) and (N,) to (N,)."""
+    check_logits(logits)
     check_classes(classes, *logits.shape)
-    return logits.gather(1, classes.to(logits.device).unsqueeze(1)).squeeze(1)
+    return logits.gather(1, classes.to(logits.device).long().unsqueeze(1)).squeeze(1)
 
 
 def input_gradient(model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:

@@ -32,11 +32,17 @@ def check_points(points: Tensor, name: str) -> None:
     _check_finite(points, name)
 
 
+def check_integers(values: Tensor, name: str) -> None:
+    """Refuse anything but a tensor of integers, of any shape and range."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} must be a tensor of integers, got {type(values).__name__}")
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise TypeError(f"{name} must be a tensor of integers, got {values.dtype}")
+
+
 def check_classes(classes: Tensor, batch: int, outputs: int) -> None:
     """Refuse anything but one class index in [0, outputs) for each of the ``batch`` images."""
-    if not isinstance(classes, Tensor) or classes.is_floating_point() or classes.is_complex():
-        given = classes.dtype if isinstance(classes, Tensor) else type(classes).__name__
-        raise TypeError(f"classes must be a tensor of integers, got {given}")
+    check_integers(classes, "classes")
     if tuple(classes.shape) != (batch,):
         raise ValueError(
             f"classes must have the shape (N,) = ({batch},), got {tuple(classes.shape)}"
@@ -73,6 +79,24 @@ def check_model(model: nn.Module) -> None:
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if model.training:
         raise ValueError("model must be in evaluation mode: call model.eval() first")
+
+
+def check_fits(model: nn.Module, images: Tensor) -> None:
+    """Refuse images of another type, or on another device, than the weights, if there are any."""
+    weight = next(model.parameters(), images)
+    if (images.dtype, images.device) != (weight.dtype, weight.device):
+        raise ValueError(
+            f"images must be {weight.dtype} on {weight.device} as the model's weights are, "
+            f"got {images.dtype} on {images.device}"
+        )
+
+
+def check_logits(logits: Tensor) -> None:
+    """Refuse a model's output that is no tensor (N, K)."""
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"model must return a tensor of logits, got {type(logits).__name__}")
+    if logits.ndim != 2:
+        raise ValueError(f"model must return logits (N, K), got {tuple(logits.shape)}")
 
 
 def check_positive(**values: float) -> None:

@@ -299,6 +299,8 @@ BAD = {
     "lr": ({"lr": -1.0}, ValueError, "lr must be positive"),
     "output_weight": ({"output_weight": -1.0}, ValueError, "output_weight must be"),
     "beta": ({"beta": (0.0, 10.0)}, ValueError, "beta_start must be positive"),
+    "one beta": ({"beta": 5.0}, TypeError, r"a pair \(start, end\) or None, got 5\.0"),
+    "three betas": ({"beta": (1.0, 2.0, 3.0)}, TypeError, r"a pair .*, got \(1\.0, 2\.0, 3\.0\)"),
     "epsilon": ({"epsilon": 0.0}, ValueError, "epsilon must be positive"),
     "start": (
         {"start": torch.full((3, 3, 16, 16), 2.0)},
@@ -307,6 +309,7 @@ BAD = {
     ),
     "start's shape": ({"start": torch.zeros(1, 3, 16, 16)}, ValueError, "the same shape"),
     "classes": ({"classes": torch.tensor([0, 1, 9])}, ValueError, "between 0 and 3"),
+    "booleans": ({"classes": torch.tensor([True] * 3)}, TypeError, "integers, got torch.bool"),
 }
 
 
@@ -338,3 +341,39 @@ def test_bad_targets_are_refused(spoil, error, message, network, images, targets
 def test_bad_images_are_refused(network, images, targets):
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         el.manipulate(network, images * 2, targets, el.Gradient())
+
+
+@pytest.mark.parametrize(
+    ("explainer", "given"), [("lrp", "'lrp'"), (el.Gradient, "the class Gradient")]
+)
+def test_the_method_must_be_an_explainer(explainer, given, network, images, targets):
+    with pytest.raises(TypeError, match=f"explainer must be an instance .*, got {given}"):
+        el.manipulate(network, images, targets, explainer)
+
+
+def test_images_unlike_the_weights_are_refused(network, images, targets):
+    with pytest.raises(ValueError, match=r"float64 on cpu as .*, got torch\.float32 on cpu"):
+        el.manipulate(network, images.float(), targets, el.Gradient())
+
+
+@pytest.mark.parametrize("explainer", [el.Gradient(), el.LRP()])
+def test_a_model_with_several_outputs_is_refused(explainer, raw, images, targets):
+    class Several(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = raw
+
+        def forward(self, x):
+            return self.inner(x), x
+
+    with pytest.raises(TypeError, match="model must return a tensor of logits, got tuple"):
+        el.manipulate(Several().eval(), images, targets, explainer)
+
+
+@pytest.mark.parametrize("explainer", [el.Gradient(), el.LRP()])
+def test_classes_may_be_short_integers(explainer, network, images, targets, classes):
+    expected, found = (
+        el.manipulate(network, images, targets, explainer, classes=given, **FAST)
+        for given in (classes, classes.byte())
+    )
+    assert torch.equal(found.images, expected.images)

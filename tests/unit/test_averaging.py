@@ -129,6 +129,20 @@ def test_bad_parameters_are_refused(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: el.SmoothGrad(10, 0.1), r"such as Gradient\(\), got 10"),
+        (lambda: el.SmoothGrad(0), r"such as Gradient\(\), got 0"),
+        (lambda: el.SmoothGrad(el.LRP), r"got the class LRP: add \(\)"),
+        (lambda: el.BetaSmoothing("lrp", 1.0), r"such as Gradient\(\), got 'lrp'"),
+    ],
+)
+def test_what_is_averaged_or_smoothed_must_be_an_explainer(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
 def test_beta_smoothing_sees_that_weights_have_changed(raw, network, images, classes):
     smooth = el.BetaSmoothing(el.Gradient(), 2.0)
     for model in (raw, network):

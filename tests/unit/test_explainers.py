@@ -112,12 +112,45 @@ def test_bad_images_are_refused(spoil, error, message, explainer, network, image
         (torch.tensor([0]), ValueError, r"\(N,\) = \(3,\), got \(1,\)"),
         (torch.tensor([0.0, 1.0, 2.0]), TypeError, "integers"),
         ([0, 1, 2], TypeError, "integers, got list"),
+        (torch.tensor([True, False, True]), TypeError, r"integers, got torch\.bool"),
     ],
-    ids=["too large", "negative", "too few", "floats", "a list"],
+    ids=["too large", "negative", "too few", "floats", "a list", "booleans"],
 )
 def test_bad_classes_are_refused(explainer, network, images, classes, error, message):
     with pytest.raises(error, match=message):
         explainer(network, images, classes)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16])
+def test_classes_may_be_short_integers(explainer, network, images, classes, dtype):
+    expected = explainer(network, images, classes)
+    assert torch.equal(explainer(network, images, classes.to(dtype)), expected)
+
+
+def test_images_unlike_the_weights_are_refused(explainer, network, images, classes):
+    with pytest.raises(ValueError, match=r"float64 on cpu as .*, got torch\.float32 on cpu"):
+        explainer(network, images.float(), classes)
+    with pytest.raises(ValueError, match=r"float64 on meta as .*, got torch\.float64 on cpu"):
+        explainer(network.to("meta"), images, classes)
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "message"),
+    [
+        (lambda x: (x.mean(dim=(2, 3)), x), TypeError, "tensor of logits, got tuple"),
+        (lambda x: {"logits": x.mean(dim=(2, 3))}, TypeError, "tensor of logits, got dict"),
+        (lambda x: x, ValueError, r"logits \(N, K\), got \(3, 3, 16, 16\)"),
+    ],
+    ids=["tuple", "dict", "4-D"],
+)
+@pytest.mark.parametrize("method", [el.Gradient(), el.SmoothGrad(), el.IntegratedGradients()])
+def test_outputs_that_are_no_logits_are_refused(method, output, error, message, images, classes):
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return output(x)
+
+    with pytest.raises(error, match=message):
+        method(Odd().eval(), images, classes)
 
 
 def test_a_model_in_training_mode_is_refused(explainer, raw, images, classes):
