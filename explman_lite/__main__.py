@@ -31,6 +31,8 @@ def _pattern_attribution(model: Network, size: int) -> Explainer:
     return PatternAttribution(fit_patterns(model, photos))
 
 
+SMALLEST = 32
+"""Height and width that the networks can halve five times."""
 PHOTO_MODELS = [name for name in model_names() if name != "digits_vgg"]
 METHODS: dict[str, Callable[[Network, int], Explainer]] = {
     "gradient": lambda model, size: Gradient(),
@@ -90,14 +92,28 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--output-weight", type=float, default=13.0, help="weight of the output")
     command.add_argument("--epsilon", type=float, help="bound on the change of any pixel")
     command.add_argument("--size", type=int, default=224, help="height and width in pixels")
-    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    command.add_argument(
+        "--device", type=_device, default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
     command.set_defaults(run=_manipulate)
     add_bench(commands)
     return parser
 
 
+def _device(text: str) -> torch.device:
+    """Read a device that can hold numbers."""
+    try:
+        torch.ones(1, device=text).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {reason}") from None
+    return torch.device(text)
+
+
 def _manipulate(options: argparse.Namespace) -> None:
+    if options.size < SMALLEST:
+        raise ValueError(f"--size must be at least {SMALLEST} pixels, got {options.size}")
     image = load_photo(options.image, options.size).to(options.device)
     model = load_model(options.model, options.device)
     explainer = METHODS[options.method](model, options.size)

@@ -41,14 +41,23 @@ def test_a_sentence_can_be_the_target(tmp_path):
         (["chelsea", __file__], "is not an image that can be read"),
         (["chelsea", "text:"], "text must not be empty"),
         (["chelsea", "coffee", "--steps", "0"], "steps must be at least 1"),
+        (["chelsea", "coffee", "--size", "6"], "--size must be at least 32 pixels, got 6"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_status_2(tmp_path, capsys, arguments, message):
-    status = main(["manipulate", *arguments, "--out", str(tmp_path), "--size", "64"])
+    status = main(["manipulate", "--out", str(tmp_path), "--size", "64", *arguments])
     assert status == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta"])
+def test_a_useless_device_is_a_sentence_and_exit_status_2(tmp_path, capsys, device):
+    with pytest.raises(SystemExit) as status:
+        main(["manipulate", "chelsea", "coffee", "--out", str(tmp_path), "--device", device])
+    assert status.value.code == 2
+    assert f"argument --device: {device!r} cannot be used: " in capsys.readouterr().err
 
 
 def test_help_is_there():
