@@ -67,7 +67,7 @@ def pixel_flipping(
     """
     check_model(model)
     check_images(images)
-    check_target_maps(maps, images)
+    check_target_maps(maps, images, "maps")
     check_count(steps=steps, patch=patch)
     if images.shape[2] % patch or images.shape[3] % patch:
         raise ValueError(

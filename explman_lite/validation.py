@@ -53,24 +53,23 @@ def check_classes(classes: Tensor, batch: int, outputs: int) -> None:
         )
 
 
-def check_target_maps(target_maps: Tensor, images: Tensor) -> None:
+def check_target_maps(target_maps: Tensor, images: Tensor, name: str = "target_maps") -> None:
     """Refuse target maps that are no relevance maps (N or 1, H, W) of ``images``."""
-    _check_float_tensor(target_maps, "target_maps")
+    _check_float_tensor(target_maps, name)
     batch, _, height, width = images.shape
     expected = [(1, height, width)] if batch == 1 else [(batch, height, width), (1, height, width)]
     if tuple(target_maps.shape) not in expected:
         raise ValueError(
-            f"target_maps must have the shape {' or '.join(map(str, expected))} for these images, "
+            f"{name} must have the shape {' or '.join(map(str, expected))} for these images, "
             f"got {tuple(target_maps.shape)}"
         )
-    _check_finite(target_maps, "target_maps")
+    _check_finite(target_maps, name)
     if target_maps.min().item() < 0:
         raise ValueError(
-            "target_maps must not be negative, "
-            f"got a smallest value of {target_maps.min().item():.4g}"
+            f"{name} must not be negative, got a smallest value of {target_maps.min().item():.4g}"
         )
     if (target_maps.sum(dim=(1, 2)) == 0).any():
-        raise ValueError("target_maps must not be zero everywhere: there is nothing to reach")
+        raise ValueError(f"{name} must not be zero everywhere")
 
 
 def check_model(model: nn.Module) -> None:
