@@ -194,10 +194,10 @@ def largest_eigenvalues(
         flat: NDArray[np.floating] = product(vector).flatten().cpu().numpy()
         return flat
 
-    dtype = torch.empty(0, dtype=like.dtype).numpy().dtype
+    dtype = torch.empty(0, dtype=like.dtype, device="cpu").numpy().dtype
     start = np.random.default_rng(seed).standard_normal(like.numel()).astype(dtype)
     if not matvec(start).any():
-        return torch.zeros(k).to(like)
+        return like.new_zeros(k)
     operator = LinearOperator((start.size,) * 2, matvec=matvec, dtype=dtype)
     found = eigsh(operator, k=k, v0=start, tol=tolerance, return_eigenvectors=False)
     return torch.from_numpy(found).to(like)

@@ -130,7 +130,11 @@ def level_set_path(
             )
     if isinstance(points, bool) or not isinstance(points, int) or points < 2:
         raise ValueError(f"points must be an integer of at least 2, got {points}")
-    fractions = torch.linspace(0, 1, points).to(start).view(-1, *[1] * (start.ndim - 1))
+    fractions = (
+        torch.linspace(0, 1, points, device=start.device)
+        .to(start)
+        .view(-1, *[1] * (start.ndim - 1))
+    )
     on_line = start + fractions * (end - start)
     level = float(_values_and_gradients(model, start, cls)[0])
     pieces = [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from math import prod
+from typing import cast
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from explman_lite.curvature.hessian import largest_eigenvalues, principal_curvatures
+from explman_lite.curvature.hessian import largest_eigenvalues, principal_curvatures, same_class
 from explman_lite.curvature.level_sets import LevelSetPath, norms_of
 from explman_lite.layers import (
     FrozenConv2d,
@@ -18,7 +19,7 @@ from explman_lite.layers import (
     transposed_convolution,
 )
 from explman_lite.models import prepare
-from explman_lite.validation import check_model, check_points
+from explman_lite.validation import check_classes, check_model, check_points
 
 
 def theorem1_report(
@@ -116,8 +117,8 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
 
     Raises
     ------
-    ValueError
-        If the network is no such chain; names the layer.
+    TypeError, ValueError
+        If an argument is not of this form; where the network is no such chain, names the layer.
 
     References
     ----------
@@ -139,15 +140,16 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
     norms: list[float] = []
     bends: dict[int, float] = {}
     values = image.detach()
-    last = torch.ones(1)
-    for layer in _chain(model):
+    chain = _chain(model)
+    weight = cast(nn.Linear, chain[-1]).weight
+    check_classes(same_class(cls, image), len(image), len(weight))
+    for layer in chain:
         if isinstance(layer, SmoothReLU):
             bends[len(norms)] = _largest_bend(layer)
-        if isinstance(layer, nn.Linear):
-            last = layer.weight[cls]
         if not isinstance(layer, nn.Flatten):
             norms.append(_norm(layer, values))
         values = layer(values)
+    last = weight[cls]
     norms[-1] = float(last.norm())
     total = 0.0
     for place, bend in bends.items():

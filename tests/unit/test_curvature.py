@@ -242,6 +242,29 @@ def test_a_network_without_a_known_bound_names_the_layer(toy):
         curvature.hessian_bound(prepare(toy[:2]), point, 0)
 
 
+def test_the_bound_is_of_one_of_the_network_s_logits():
+    layers = nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 9)
+    smooth, point = el.smoothed(nn.Sequential(*layers).eval(), 1.0), torch.zeros(1, 2)
+    assert curvature.hessian_bound(smooth, point, 7) > 0
+    for cls in (-1, 9):
+        with pytest.raises(ValueError, match=rf"between 0 and 8, got \[{cls}\]"):
+            curvature.hessian_bound(smooth, point, cls)
+
+
+def test_curvature_follows_the_point_and_not_the_default_device(digits_vgg, digit):
+    smooth, (east, north) = el.smoothed(digits_vgg, 2.0), torch.eye(2).split(1)
+
+    def measure():
+        bent = curvature.principal_curvatures(smooth, digit, 3)
+        flat = curvature.principal_curvatures(digits_vgg, digit, 3)
+        path = curvature.level_set_path(sphere(), east, north, 0, points=9)
+        return bent, flat, path.points
+
+    with torch.device("meta"):
+        found = measure()
+    torch.testing.assert_close(found, measure())
+
+
 def test_wrong_arguments_are_refused_with_a_reason():
     point, network = vector(1, 2, 2), sphere()
     with pytest.raises(ValueError, match="k must be an integer from 1 to 2"):
