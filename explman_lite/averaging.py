@@ -132,8 +132,9 @@ class IntegratedGradients(Averaged):
 
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
         """Darken the images to the middles of the parts."""
-        middles = (torch.arange(start, stop, dtype=images.dtype) + 0.5) / self.count
-        return (middles.to(images).view(-1, 1, 1, 1, 1) * images).flatten(0, 1)
+        numbers = torch.arange(start, stop, dtype=images.dtype, device=images.device)
+        middles = (numbers + 0.5) / self.count
+        return (middles.view(-1, 1, 1, 1, 1) * images).flatten(0, 1)
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Average the gradient on the way, and weight it by the pixels."""
@@ -146,8 +147,8 @@ def _unit_noise(distribution: str, seed: int, shape: tuple[int, ...]) -> Tensor:
     """Draw noise of standard deviation 1; the passes of one explanation share it."""
     generator = torch.Generator().manual_seed(seed)
     if distribution == "gaussian":
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
-    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
     return uniform.clamp(min=1e-15).logit() * math.sqrt(3) / math.pi
 
 

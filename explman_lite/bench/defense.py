@@ -153,7 +153,8 @@ def defense_columns(
         seconds.append((time.perf_counter() - start) / len(original))
     size = original.shape[-1]
     generator = torch.Generator().manual_seed(0)
-    shuffled = torch.rand(plain.shape, generator=generator, dtype=torch.float64).to(plain)
+    drawn = torch.rand(plain.shape, generator=generator, dtype=torch.float64, device="cpu")
+    shuffled = drawn.to(plain)
     curves = {
         name: pixel_flipping(network, original, maps, classes, patch=_PATCH[size]).mean(dim=1)
         for name, maps in (("flipping", result.original_maps), ("flipping_random", shuffled))

@@ -4,6 +4,7 @@ import torchvision
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
 
 import explman_lite as el
+from explman_lite import averaging
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,13 @@ def test_needs_no_graph_unless_the_images_require_a_gradient(explainer, network,
     assert explainer(network, images.requires_grad_(), classes).requires_grad
     with torch.no_grad():
         assert not explainer(network, images, classes).requires_grad
+
+
+def test_follows_the_images_and_not_the_default_device(explainer, network, images, classes):
+    averaging._unit_noise.cache_clear()
+    with torch.device("meta"):
+        found = explainer(network, images, classes)
+    torch.testing.assert_close(found, explainer(network, images, classes))
 
 
 def test_leaves_the_images_alone(explainer, network, images, classes):
