@@ -49,7 +49,9 @@ def fresh_smoothgrad(answer: SmoothGradient) -> Verdict:
     >>> el.checks.fresh_smoothgrad(seeded)
     ✗ Two calls draw the same noise: set no seed inside, or the attacker learns one noise by heart.
     """
-    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+    place = torch.get_default_device()
+    drawn = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0), device="cpu")
+    image = drawn.to(place).double()
     given = image.clone().requires_grad_()
 
     def call(generator: torch.Generator) -> _Call:
@@ -70,11 +72,11 @@ def fresh_smoothgrad(answer: SmoothGradient) -> Verdict:
 
     def every() -> list[_Call] | None:
         with torch.random.fork_rng(devices=[]):  # leave the reader's random numbers alone
-            generator = torch.Generator().manual_seed(1906)
+            generator = torch.Generator(place).manual_seed(1906)
             first = call(generator)
             if first.value is None:
                 return None
-            return [first, call(generator), call(torch.Generator().manual_seed(1906))]
+            return [first, call(generator), call(torch.Generator(place).manual_seed(1906))]
 
     def examine(calls: list[_Call]) -> Verdict:
         value, points = calls[0].value, calls[0].points

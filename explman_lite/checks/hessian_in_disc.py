@@ -115,4 +115,5 @@ def _mean_ratio(bounds: list[float], truths: list[float]) -> float:
 
 def _uniform(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
+    drawn = 2 * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu") - 1
+    return drawn.to(torch.get_default_device())

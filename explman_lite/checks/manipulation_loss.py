@@ -308,4 +308,5 @@ def _judge_noise(noise: Tensor, again: Tensor, given: Tensor) -> Verdict:
 
 
 def _generated(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1906))
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(1906), device="cpu")
+    return drawn.to(torch.get_default_device())

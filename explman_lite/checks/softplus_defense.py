@@ -351,4 +351,5 @@ def _no_index(value: Any, distances: Tensor) -> Verdict | None:
 
 def _generated(*shape: int) -> Tensor:
     generator = torch.Generator().manual_seed(1906)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
+    drawn = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+    return drawn.to(torch.get_default_device())

@@ -53,6 +53,16 @@ def test_reference_passes(name):
     assert verdict.sentence.startswith("Right")
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "name", {**fresh_noise.REFERENCES, **manipulation_loss.REFERENCES,
+             **running_on_gpu.REFERENCES, **softplus_defense.REFERENCES}
+)  # fmt: skip
+def test_reference_passes_where_tensors_are_made_on_a_gpu(name):
+    with torch.device("cuda"):
+        assert getattr(el.checks, name)(REFERENCES[name])
+
+
 @pytest.mark.parametrize("name", REFERENCES)
 def test_stub_is_not_done(name):
     assert getattr(el.checks, name)(lambda *given: None).status == "not done"

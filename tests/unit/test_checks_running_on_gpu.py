@@ -147,6 +147,7 @@ WRONG = [
     ("attack_in_chunks", "backwards", lambda *g: chunks(*g).flip(0), "another order"),
     ("attack_in_chunks", "unchanged", lambda attack, images, *o: images, "as they were"),
     ("attack_in_chunks", "a list", lambda a, x, t, s: list(chunks(a, x, t, s)), "type list"),
+    ("attack_in_chunks", "noise, float64", lambda *g: chunks(*g).double() + 0.1, "not what they"),
     ("attack_in_chunks", "noise", lambda *g: chunks(*g) + 0.1, "not what they are"),
     ("follow_gradient", "still", lambda gradient_at, pixels, *o: pixels, "No pixel"),
     ("follow_gradient", "bfloat16", lambda *g: follow(*g, master=torch.bfloat16), "vanish"),
@@ -170,6 +171,10 @@ WRONG = [
 @pytest.mark.parametrize("pick", [min, statistics.median])
 def test_stopwatch_may_warm_up_longer_and_take_the_smallest(pick, warm_up):
     assert el.checks.stopwatch(watch(pick, warm_up=warm_up))
+
+
+def test_a_right_answer_in_another_precision_passes():
+    assert el.checks.attack_in_chunks(lambda *given: chunks(*given).double())
 
 
 def test_product_of_step_and_gradient_may_be_rounded():
