@@ -109,7 +109,8 @@ class Suite:
     Attributes
     ----------
     name, description : str
-        For people.
+        For people; where the name begins with ``defense``, maps are attacked as by
+        `attack_defense`.
     pictures : str
         A collection of ``explman_lite.bench.pictures``.
     cases : tuple of Case
