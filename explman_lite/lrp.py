@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -29,7 +29,17 @@ _ROUTE_CALLS = (torch.flatten, torch.cat, "flatten", "view", "reshape")
 _SUMS = (operator.add, torch.add)
 _PIXEL_LAYERS = (Normalize, nn.ZeroPad2d, nn.Flatten)
 
-_SplitWeights = WeakKeyDictionary[nn.Module, tuple[Tensor, int, Tensor, Tensor]]
+
+class _SplitWeight(NamedTuple):
+    """A weight, its positive and its negative part, and the state in which it was split.
+
+    The weight is kept so that no other can take its place in memory.
+    """
+
+    weight: Tensor
+    state: tuple[Any, ...]
+    positive: Tensor
+    negative: Tensor
 
 
 class LRP(Propagation):
@@ -69,6 +79,11 @@ class LRP(Propagation):
         On construction for an unknown rule or a parameter that is not positive; on a call for a
         layer without a rule, which is named.
 
+    Notes
+    -----
+    The signed parts of the weights are kept from call to call. A weight that is changed is split
+    anew, but a change through ``weight.data`` cannot be seen: write to it under `torch.no_grad`.
+
     References
     ----------
     Bach et al. (2015), "On pixel-wise explanations"; Montavon et al. (2017), "Explaining
@@ -93,7 +108,15 @@ class LRP(Propagation):
             raise ValueError(f"inner must be 'zplus', 'gamma' or 'epsilon', got {inner!r}")
         check_positive(gamma=gamma, epsilon=epsilon)
         self.inner, self.gamma, self.epsilon = inner, gamma, epsilon
-        self._split: _SplitWeights = WeakKeyDictionary()
+        self._split = WeakKeyDictionary[nn.Module, _SplitWeight]()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the split weights out of a copy or a file."""
+        return {name: value for name, value in vars(self).items() if name != "_split"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start with no split weights."""
+        vars(self).update(state, _split=WeakKeyDictionary())
 
     def seed(self, logits: Tensor) -> Tensor:
         """Distribute the logit itself."""
@@ -182,11 +205,18 @@ class LRP(Propagation):
     def _signed_weights(self, layer: nn.Module) -> tuple[Tensor, Tensor]:
         """Split a weight into its positive and its negative part, and remember them."""
         weight = frozen_weight(layer)
+        state = _state(weight)
         known = self._split.get(layer)
-        if known is None or known[0] is not weight or known[1] != weight._version:
-            known = (weight, weight._version, weight.clamp(min=0), weight.clamp(max=0))
+        if known is None or known.state != state:
+            known = _SplitWeight(weight, state, weight.clamp(min=0), weight.clamp(max=0))
             self._split[layer] = known
-        return known[2], known[3]
+        return known.positive, known.negative
+
+
+def _state(weight: Tensor) -> tuple[Any, ...]:
+    """Say where a weight lies, how it is laid out, and how often it was changed."""
+    layout = (weight.device, weight.dtype, weight.shape, weight.stride())
+    return (weight.data_ptr(), *layout, weight._version)
 
 
 def _sum(parts: list[Tensor]) -> Tensor:

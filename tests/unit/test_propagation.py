@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import pytest
 import torch
@@ -151,6 +152,38 @@ def test_lrp_zplus_conserves_relevance_even_with_biases(network, images, classes
     logits = network(images).gather(1, classes.unsqueeze(1)).squeeze(1)
     total = el.LRP(epsilon=1e-12)(network, images, classes).sum(dim=(1, 2, 3))
     torch.testing.assert_close(total, logits, rtol=2e-2, atol=0)
+
+
+def test_lrp_splits_a_weight_once_and_again_when_it_changes(network, images, classes):
+    explainer = el.LRP()
+    first = explainer(network, images, classes)
+    known = dict(explainer._split)
+    torch.testing.assert_close(explainer(network, images, classes), first, rtol=0, atol=0)
+    assert known
+    assert all(explainer._split[layer] is split for layer, split in known.items())
+    with torch.no_grad():
+        for layer in known:
+            layer.weight.mul_(-0.5)
+    changed = explainer(network, images, classes)
+    torch.testing.assert_close(changed, el.LRP()(network, images, classes), rtol=0, atol=0)
+    network.float()
+    assert explainer(network, images.float(), classes).dtype == torch.float32
+
+
+def test_lrp_keeps_split_weights_on_the_meta_device(network, images, classes):
+    network.to("meta")
+    explainer = el.LRP()
+    layer = next(layer for layer in network.modules() if isinstance(layer, nn.Linear))
+    positive, _ = explainer._signed_weights(layer)
+    assert explainer._signed_weights(layer)[0] is positive
+
+
+def test_lrp_can_be_stored_after_use(network, images, classes):
+    explainer = el.LRP("gamma", gamma=0.5)
+    expected = explainer(network, images, classes)
+    again = pickle.loads(pickle.dumps(explainer))
+    assert (again.inner, again.gamma) == ("gamma", 0.5)
+    torch.testing.assert_close(again(network, images, classes), expected)
 
 
 def test_lrp_epsilon_is_gradient_times_input_without_biases(images, classes):
