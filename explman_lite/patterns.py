@@ -20,7 +20,7 @@ from explman_lite.propagation import (
 )
 from explman_lite.validation import check_images
 
-_BATCH = 64
+_PIXELS_AT_ONCE = 4 * 224**2
 
 
 class PatternAttribution(Propagation):
@@ -113,7 +113,7 @@ class _Moments:
         The outputs may hold the bias, which changes no covariance.
         """
         x = self._patches(inputs)
-        y = _positions(outputs).reshape(self.groups, self.weight.shape[1], -1).double()
+        y = self._positions(outputs).reshape(self.groups, self.weight.shape[1], -1).double()
         fires = y > 0 if self.rectified else torch.ones_like(y, dtype=torch.bool)
         firing = fires.double()
         self.count += firing.sum(dim=2)
@@ -126,7 +126,13 @@ class _Moments:
         if isinstance(self.layer, FrozenConv2d):
             stride, padding, dilation, _ = self.layer.geometry
             inputs = F.unfold(inputs, self.layer.kernel_size, dilation, padding, stride)
-        return _positions(inputs).reshape(self.groups, self.weight.shape[2], -1).double()
+        return self._positions(inputs).reshape(self.groups, self.weight.shape[2], -1).double()
+
+    def _positions(self, values: Tensor) -> Tensor:
+        """Put channels first and all samples and places behind: (C, N · places)."""
+        if isinstance(self.layer, nn.Linear):
+            return values.flatten(0, -2).T
+        return values.flatten(2).transpose(0, 1).flatten(1)
 
     def pattern(self) -> Tensor:
         """Return covariance over variance, scaled so that each neuron's weight · pattern is 1."""
@@ -155,8 +161,8 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     pattern; it gets that of white noise, :math:`w / \lVert w \rVert^2`, and a neuron without
     weights gets zero. (The paper subtracts
     :math:`E_+[x]\,E[y]` where we subtract :math:`E_+[x]\,E_+[y]`, which keeps the variance
-    positive for neurons with a bias.) Images are read in batches; memory does not grow with
-    their number.
+    positive for neurons with a bias.) Images are read in batches, the smaller the larger they are;
+    memory does not grow with their number.
 
     Parameters
     ----------
@@ -201,7 +207,7 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     }
     device = next(network.parameters()).device
     with torch.inference_mode():
-        for batch in torch.split(images, _BATCH):
+        for batch in torch.split(images, max(1, _PIXELS_AT_ONCE // images[0, 0].numel())):
             forward = fx.Interpreter(network, garbage_collect_values=False)
             forward.run(batch.to(device))
             for node in network.graph.nodes:
@@ -222,8 +228,3 @@ def _is_rectified(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
 
 def _fan_in(layer: nn.Module) -> int:
     return frozen_weight(layer)[0].numel()
-
-
-def _positions(values: Tensor) -> Tensor:
-    """Put channels first and all samples and places behind: (C, N · places)."""
-    return values.flatten(2).transpose(0, 1).flatten(1) if values.ndim > 2 else values.T

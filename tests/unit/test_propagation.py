@@ -300,6 +300,26 @@ def test_patterns_of_a_convolution_are_those_of_a_dense_layer_on_its_patches():
         torch.testing.assert_close(pattern[own].flatten(1), expected)
 
 
+def test_patterns_of_a_dense_layer_on_tokens_are_those_on_its_positions():
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 6).double()
+    images = torch.rand(20, 3, 5, 4, dtype=torch.float64)
+    (found,) = el.fit_patterns(el.prepare(nn.Sequential(layer, nn.ReLU())), images).values()
+    one_by_one = nn.Sequential(nn.Flatten(), layer, nn.ReLU())
+    data = images.reshape(-1, 1, 1, 4)
+    (expected,) = el.fit_patterns(el.prepare(one_by_one), data).values()
+    torch.testing.assert_close(found, expected)
+
+
+def test_patterns_are_fitted_on_few_large_images_at_a_time():
+    network = el.prepare(nn.Sequential(nn.Conv2d(1, 1, 1, stride=8), nn.Flatten()))
+    sizes = []
+    network.get_submodule("0").register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    el.fit_patterns(network, torch.rand(5, 1, 448, 224))
+    el.fit_patterns(network, torch.rand(5, 1, 28, 28))
+    assert sizes == [2, 2, 1, 5]
+
+
 def test_a_neuron_that_never_fires_gets_the_pattern_of_white_noise():
     layer = nn.Linear(4, 2)
     layer.bias.data[1] = -100
