@@ -48,7 +48,10 @@ class _Convolution(torch.autograd.Function):
 
 
 class _TransposedConvolution(torch.autograd.Function):
-    """The transposed map Wᵀ; its backward is the convolution without its bias."""
+    """The transposed map Wᵀ; its backward is the convolution without its bias.
+
+    Both take the weight in the type of what they are given: under autocast, a shorter one.
+    """
 
     @staticmethod
     def forward(
@@ -59,7 +62,7 @@ class _TransposedConvolution(torch.autograd.Function):
         inputs, _, _ = torch.ops.aten.convolution_backward(
             outputs,
             outputs.new_empty(1).expand(input_size),
-            weight,
+            weight.to(outputs.dtype),
             None,
             geometry.stride,
             geometry.padding,
@@ -74,7 +77,8 @@ class _TransposedConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (weight,) = ctx.saved_tensors
-        return convolution(grad_outputs[0], weight, None, ctx.geometry), None, None, None
+        (grad,) = grad_outputs
+        return convolution(grad, weight.to(grad.dtype), None, ctx.geometry), None, None, None
 
 
 def convolution(inputs: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:

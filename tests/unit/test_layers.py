@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import explman_lite as el
-from explman_lite.layers import FrozenConv2d, Normalize, SmoothReLU
+from explman_lite.layers import FrozenConv2d, Normalize, SmoothReLU, transposed_convolution
 
 GEOMETRIES = {
     "plain": {"kernel_size": 3, "padding": 1},
@@ -39,6 +39,21 @@ def test_frozen_convolution_passes_gradcheck_to_second_order(layer):
     x = torch.rand(1, 4, 6, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(frozen, x)
     assert torch.autograd.gradgradcheck(frozen, x)
+
+
+@pytest.mark.parametrize("short", [torch.bfloat16, torch.float16])
+def test_transposed_convolution_and_its_derivative_take_the_type_of_the_outputs(short):
+    torch.manual_seed(0)
+    layer = FrozenConv2d.of(nn.Conv2d(4, 8, 3, padding=1, groups=2))
+    outputs = torch.rand(1, 8, 6, 6, dtype=short, requires_grad=True)
+    results = []
+    for weight in (layer.weight, layer.weight.to(short)):
+        inputs = transposed_convolution(outputs, weight, layer.geometry, torch.Size((1, 4, 6, 6)))
+        (gradient,) = torch.autograd.grad(inputs.square().sum(), outputs)
+        assert inputs.dtype == gradient.dtype == short
+        results.append((inputs, gradient))
+    for found, expected in zip(*results, strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_frozen_convolution_shares_weights_and_leaves_the_original_trainable(layer):
