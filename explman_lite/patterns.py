@@ -209,6 +209,7 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     with torch.inference_mode():
         for batch in torch.split(images, max(1, _PIXELS_AT_ONCE // images[0, 0].numel())):
             forward = fx.Interpreter(network, garbage_collect_values=False)
+            forward.extra_traceback = False
             forward.run(batch.to(device))
             for node in network.graph.nodes:
                 if isinstance(_layer(node, layers), LINEAR):

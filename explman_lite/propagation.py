@@ -51,7 +51,10 @@ class Passage:
         self.output: Tensor = walk.env[node]
 
     def derivative(self, relevance: Tensor) -> list[Tensor]:
-        """Pass ``relevance`` on to each input as the chain rule does."""
+        """Pass ``relevance`` on to each input as the chain rule does.
+
+        An input of which only the shape is used gets zeros.
+        """
         return list(
             torch.autograd.grad(
                 self.output,
@@ -59,6 +62,7 @@ class Passage:
                 relevance,
                 retain_graph=True,
                 create_graph=self.walk.differentiable,
+                materialize_grads=True,
             )
         )
 
@@ -78,6 +82,7 @@ class Walk(fx.Interpreter):
 
     def __init__(self, network: Network, images: Tensor, differentiable: bool) -> None:
         super().__init__(network, garbage_collect_values=False)
+        self.extra_traceback = False
         self.network, self.differentiable = network, differentiable
         self.layers = dict(network.named_modules())
         self.inputs: dict[fx.Node, dict[fx.Node, Tensor]] = {}

@@ -132,6 +132,36 @@ def without_shared_relu(model):
     return el.Network(modules, network.graph).eval()
 
 
+class SqueezeAndExcite(nn.Module):
+    """Weights its channels; the weights are expanded to the shape of what they multiply."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.gate = nn.Conv2d(3, 4, 3), nn.Linear(4, 4)
+
+    def forward(self, images):
+        h = self.convolution(images).relu()
+        gate = self.gate(h.mean((2, 3))).sigmoid()[:, :, None, None]
+        return (h * gate.expand_as(h)).mean((2, 3))
+
+
+def test_the_walk_passes_a_layer_that_reads_only_the_shape_of_an_input(images, classes):
+    torch.manual_seed(0)
+    model = SqueezeAndExcite().double().eval()
+    expected = el.Gradient()(model, images, classes)
+    torch.testing.assert_close(Propagation()(model, images, classes), expected)
+
+
+def test_a_refusal_on_the_way_forward_keeps_its_words(network):
+    images = torch.rand(2, 1, 16, 16, dtype=torch.float64)
+    for call in (
+        lambda: el.GuidedBackprop()(network, images, torch.tensor([0, 1])),
+        lambda: el.fit_patterns(network, images),
+    ):
+        with pytest.raises(ValueError, match=r"^expected images with C = 3, got C = 1$"):
+            call()
+
+
 def test_without_a_rule_the_walk_is_the_chain_rule(network, images, classes):
     class ChainRule(Propagation):
         pass
