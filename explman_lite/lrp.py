@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from functools import reduce
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -194,7 +195,7 @@ class LRP(Propagation):
             parts, total = passage.inputs, passage.output
         else:
             parts = [value.abs() for value in passage.inputs]
-            total = passage.layer(parts[0]) if passage.layer is not None else _sum(parts)
+            total = passage.layer(parts[0]) if passage.layer is not None else _sum(passage, parts)
         shares = passage.derivative(self._quotient(passage.relevance, total))
         return [part * share for part, share in zip(parts, shares, strict=True)]
 
@@ -219,11 +220,14 @@ def _state(weight: Tensor) -> tuple[Any, ...]:
     return (weight.data_ptr(), *layout, weight._version)
 
 
-def _sum(parts: list[Tensor]) -> Tensor:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+def _sum(passage: Passage, parts: list[Tensor]) -> Tensor:
+    """Add the parts, each as often as it is a summand."""
+    known = dict(zip(passage.walk.inputs[passage.node], parts, strict=True))
+    return reduce(operator.add, [known[term] for term in _terms(passage.node) if term in known])
+
+
+def _terms(node: fx.Node) -> list[Any]:
+    return [*node.args, *node.kwargs.values()]
 
 
 def _pixel_bounds(passage: Passage) -> tuple[Tensor, Tensor] | None:
@@ -251,6 +255,9 @@ def _never_negative(walk: Walk, node: fx.Node) -> bool:
         if isinstance(layer, ACTIVATIONS):
             return True
         keeps_sign = isinstance(layer, (*_POOLINGS, *_ROUTES))
+    elif node.target in _SUMS:
+        keeps_sign = all(term >= 0 for term in _terms(node) if isinstance(term, (int, float)))
     else:
-        keeps_sign = node.target in (*_SUMS, *_ROUTE_CALLS)
-    return keeps_sign and all(_never_negative(walk, source) for source in walk.inputs[node])
+        keeps_sign = node.target in _ROUTE_CALLS
+    sources = [source for source in node.all_input_nodes if torch.is_tensor(walk.env[source])]
+    return keeps_sign and all(_never_negative(walk, source) for source in sources)

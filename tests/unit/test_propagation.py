@@ -230,6 +230,53 @@ def test_lrp_epsilon_is_gradient_times_input_without_biases(images, classes):
     torch.testing.assert_close(found, expected)
 
 
+class Added(nn.Module):
+    """Two layers; what passes between them is given to ``add`` together with a constant."""
+
+    def __init__(self, add, constant=0.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.flatten = nn.Flatten()
+        self.first, self.last = nn.Linear(768, 24, bias=False), nn.Linear(24, 4, bias=False)
+        self.add = add
+        self.register_buffer("constant", torch.tensor(constant))
+
+    def forward(self, images):
+        return self.last(self.add(self.first(self.flatten(images)).relu(), self.constant))
+
+
+@pytest.mark.parametrize("inner", ["zplus", "gamma", "epsilon"])
+@pytest.mark.parametrize(
+    "add", [lambda h, _: h + h, lambda h, _: torch.add(h, other=h)], ids=["operator", "keyword"]
+)
+def test_lrp_of_a_value_added_to_itself_is_that_of_twice_the_value(inner, add, images, classes):
+    twice = Added(lambda h, _: h).double().eval()
+    twice.last.weight.data *= 2
+    expected = el.LRP(inner, epsilon=1e-12)(twice, images, classes)
+    found = el.LRP(inner, epsilon=1e-12)(Added(add).double().eval(), images, classes)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    "add",
+    [lambda h, b: h + b, lambda h, b: h + -1.0, lambda h, b: torch.add(h, other=-1.0)],
+    ids=["buffer", "number", "keyword"],
+)
+def test_lrp_zplus_sees_that_a_constant_can_make_a_value_negative(add, images, classes):
+    model = Added(add, -1.0).double().eval()
+    h = model.first(images.flatten(1)).relu() - 1
+    weight = model.last.weight[classes]
+    contributions = h.clamp(min=0) * weight.clamp(min=0) + h.clamp(max=0) * weight.clamp(max=0)
+    logits = model(images).gather(1, classes.unsqueeze(1)).squeeze(1)
+    shares = contributions / contributions.sum(1, keepdim=True) * logits.unsqueeze(1)
+    arriving = torch.where(h > -1, shares, 0)
+    low = model.first.weight.clamp(max=0)
+    numerators = images.flatten(1).unsqueeze(1) * model.first.weight - low
+    expected = (numerators / numerators.sum(2, keepdim=True) * arriving.unsqueeze(2)).sum(1)
+    found = el.LRP(epsilon=1e-12)(model, images, classes).flatten(1)
+    torch.testing.assert_close(found, expected.detach())
+
+
 def test_lrp_zbox_with_bounds_per_channel_by_hand():
     layer = nn.Linear(2, 1, bias=True)
     layer.weight.data, layer.bias.data = torch.tensor([[2.0, -1.0]]), torch.tensor([5.0])
