@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,14 +27,17 @@ _CALLS_OF_MODULES: dict[Any, Callable[..., nn.Module]] = {
     F.relu: lambda inplace=False: nn.ReLU(),
     F.relu6: lambda inplace=False: nn.ReLU6(),
     torch.relu: nn.ReLU,
-    torch.relu_: nn.ReLU,
     "relu": nn.ReLU,
-    "relu_": nn.ReLU,
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
     F.avg_pool2d: nn.AvgPool2d,
     F.max_pool2d: nn.MaxPool2d,
 }
-_IN_PLACE = {operator.iadd: operator.add, "add_": torch.add}
+_IN_PLACE: dict[Any, Callable[..., Any]] = {
+    operator.iadd: operator.add,
+    "add_": torch.add,
+    torch.relu_: torch.relu,
+    "relu_": torch.relu,
+}
 _DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Identity)
 
 
@@ -61,7 +65,8 @@ def prepare(
 
     The result computes what ``model`` computes in evaluation mode. Its weights are frozen and,
     where nothing had to be folded, shared; ``model`` itself stays as it was. Batch norm is folded
-    into the convolution before it, functional ReLUs become modules, dropout disappears.
+    into the convolution before it, functional ReLUs become modules, in-place
+    layers return new tensors, dropout disappears.
 
     Parameters
     ----------
@@ -94,8 +99,9 @@ def prepare(
     if isinstance(model, Network) and mean is None:
         return model
     graph, modules = _trace(model)
-    _use_modules(graph, modules)
     _drop_dropout(graph, modules)
+    _leave_in_place(graph, modules)
+    _use_modules(graph, modules)
     _fold_batch_norm(graph, modules)
     if mean is not None and std is not None:
         _insert_normalisation(graph, modules, Normalize(list(mean), list(std)))
@@ -132,18 +138,51 @@ def with_attributes(
     return attributes
 
 
+def _leave_in_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    """Let every layer return a new tensor, and hand that to all who read its input after it."""
+    order = {node: place for place, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        if _works_in_place(node, modules):
+            node.all_input_nodes[0].replace_all_uses_with(
+                node, delete_user_cb=lambda user, node=node: order[user] > order[node]
+            )
+            if node.op != "call_module":
+                _replace_in_place_call(node)
+
+
+def _works_in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(modules[str(node.target)], "inplace", False))
+    is_call = node.op in {"call_function", "call_method"}
+    return is_call and (node.target in _IN_PLACE or _named_arguments(node).get("inplace", False))
+
+
+def _replace_in_place_call(node: fx.Node) -> None:
+    if node.target in _IN_PLACE:
+        node.op, node.target = "call_function", _IN_PLACE[node.target]
+    else:
+        node.args, node.kwargs = (), {**_named_arguments(node), "inplace": False}
+
+
+def _named_arguments(node: fx.Node) -> dict[str, Any]:
+    """Return the arguments of a call of `torch.nn.functional`; of others nothing."""
+    if not callable(node.target) or node.target.__module__ != F.__name__:
+        return {}
+    return inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments
+
+
 def _use_modules(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-    """Turn functional layers into modules, so that they can be found and replaced."""
+    """Turn functional layers into modules, so that they can be found and replaced.
+
+    A call with an argument that is computed, such as a size, stays a function.
+    """
     for node in list(graph.nodes):
-        if node.op not in {"call_function", "call_method"}:
-            continue
-        if node.target in _IN_PLACE:
-            node.op, node.target = "call_function", _IN_PLACE[node.target]
-        if node.target in _CALLS_OF_MODULES:
-            make = _CALLS_OF_MODULES[node.target]
-            modules[node.name] = make(*node.args[1:], **node.kwargs)
+        is_call = node.op in {"call_function", "call_method"} and node.target in _CALLS_OF_MODULES
+        if is_call and len(node.all_input_nodes) == 1:
+            options = {name: value for name, value in node.kwargs.items() if name != "input"}
+            modules[node.name] = _CALLS_OF_MODULES[node.target](*node.args[1:], **options)
             with graph.inserting_before(node):
-                replacement = graph.call_module(node.name, (node.args[0],))
+                replacement = graph.call_module(node.name, (node.all_input_nodes[0],))
             node.replace_all_uses_with(replacement)
             graph.erase_node(node)
 
@@ -152,7 +191,7 @@ def _drop_dropout(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
     for node in list(graph.nodes):
         is_module = node.op == "call_module" and isinstance(modules[node.target], _DROPOUTS)
         if is_module or (node.op == "call_function" and node.target is F.dropout):
-            node.replace_all_uses_with(node.args[0])
+            node.replace_all_uses_with(node.all_input_nodes[0])
             graph.erase_node(node)
 
 
@@ -195,6 +234,8 @@ def _frozen(layer: nn.Module) -> nn.Module:
         return type(layer)()
     frozen = copy.copy(layer)
     frozen._parameters = frozen_parameters(layer)
+    if hasattr(frozen, "inplace"):
+        vars(frozen)["inplace"] = False
     return frozen
 
 

@@ -433,6 +433,24 @@ def test_pattern_attribution_of_a_linear_network_is_weight_times_pattern_times_o
     torch.testing.assert_close(found.flatten(), expected.detach())
 
 
+@pytest.mark.parametrize("activation", [nn.LeakyReLU, nn.SiLU, nn.Hardswish])
+def test_patterns_and_their_attribution_are_the_same_for_an_activation_in_place(activation):
+    images, classes = torch.rand(8, 1, 6, 6, dtype=torch.float64), torch.tensor([1] * 8)
+    results = []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3), activation(inplace=inplace), nn.Flatten(), nn.Linear(64, 2)
+        )
+        model.double().eval()
+        patterns = el.fit_patterns(model, images)
+        results.append(
+            (*patterns.values(), el.PatternAttribution(patterns)(model, images, classes))
+        )
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 def test_bad_patterns_are_refused(network, images, classes, patterns):
     first = next(iter(patterns))
     with pytest.raises(ValueError, match="NaN or infinity"):
