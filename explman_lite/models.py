@@ -179,12 +179,21 @@ def _use_modules(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
     for node in list(graph.nodes):
         is_call = node.op in {"call_function", "call_method"} and node.target in _CALLS_OF_MODULES
         if is_call and len(node.all_input_nodes) == 1:
-            options = {name: value for name, value in node.kwargs.items() if name != "input"}
-            modules[node.name] = _CALLS_OF_MODULES[node.target](*node.args[1:], **options)
+            options = {key: value for key, value in node.kwargs.items() if key != "input"}
+            name = _free_name(node.name, graph, modules)
+            modules[name] = _CALLS_OF_MODULES[node.target](*node.args[1:], **options)
             with graph.inserting_before(node):
-                replacement = graph.call_module(node.name, (node.all_input_nodes[0],))
+                replacement = graph.call_module(name, (node.all_input_nodes[0],))
             node.replace_all_uses_with(replacement)
             graph.erase_node(node)
+
+
+def _free_name(name: str, graph: fx.Graph, modules: dict[str, nn.Module]) -> str:
+    """Lengthen a name until it is that of no module, parameter or buffer of the network."""
+    taken = {*modules, *(str(node.target) for node in graph.find_nodes(op="get_attr"))}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _drop_dropout(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
@@ -219,10 +228,11 @@ def _fold_batch_norm(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
 
 
 def _insert_normalisation(graph: fx.Graph, modules: dict[str, nn.Module], layer: Normalize) -> None:
-    modules["normalize"] = layer
+    name = _free_name("normalize", graph, modules)
+    modules[name] = layer
     (images,) = graph.find_nodes(op="placeholder")[:1]
     with graph.inserting_after(images):
-        normalised = graph.call_module("normalize", (images,))
+        normalised = graph.call_module(name, (images,))
     images.replace_all_uses_with(normalised, delete_user_cb=lambda user: user is not normalised)
 
 

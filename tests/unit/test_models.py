@@ -107,6 +107,29 @@ def test_prepare_takes_functions_with_computed_and_named_arguments(forward, imag
     torch.testing.assert_close(network(images[..., :8, :8]), model(images[..., :8, :8]))
 
 
+NAMES = {
+    "relu": (lambda net, h: F.relu(h) - net.relu(h), {"relu": nn.LeakyReLU(0.5)}),
+    "twice": (
+        lambda net, h: F.relu(h) - net.relu_(net.relu(h)),
+        {"relu": nn.Tanh(), "relu_": nn.ReLU6()},
+    ),
+    "normalize": (lambda net, h: net.normalize(h), {"normalize": nn.Sigmoid()}),
+    "parameter": (
+        lambda net, h: net.normalize * h,
+        {"normalize": nn.Parameter(torch.rand(4, 1, 1))},
+    ),
+}
+
+
+@pytest.mark.parametrize(("forward", "layers"), NAMES.values(), ids=NAMES.keys())
+def test_prepare_leaves_names_to_those_who_have_them(forward, layers, images):
+    model = Forward(forward, **layers)
+    network = el.prepare(model, mean=[0.25] * 3, std=[0.5] * 3)
+    torch.testing.assert_close(network(images), model((images - 0.25) / 0.5))
+    again = el.prepare(network, mean=[0.5] * 3, std=[2.0] * 3)
+    torch.testing.assert_close(again(images), network((images - 0.5) / 2))
+
+
 def test_prepare_normalises_first(raw, images):
     normalised = (images - 0.25) / 0.5
     network = el.prepare(raw, mean=[0.25] * 3, std=[0.5] * 3).double()
