@@ -111,6 +111,7 @@ class FrozenConv2d(nn.Conv2d):
         frozen = cls.__new__(cls)
         frozen.__dict__.update(layer.__dict__)
         frozen._parameters = frozen_parameters(layer)
+        frozen._buffers = dict(layer._buffers)
         return frozen
 
     @property

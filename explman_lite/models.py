@@ -105,14 +105,14 @@ def prepare(
     _fold_batch_norm(graph, modules)
     if mean is not None and std is not None:
         _insert_normalisation(graph, modules, Normalize(list(mean), list(std)))
-    frozen = {name: _frozen(module) for name, module in modules.items()}
+    frozen = {name: _frozen(modules[name]) for name in _calls(graph)}
     network = Network(with_attributes(frozen, model, graph), graph)
     network.delete_all_unused_submodules()
     return network.eval()
 
 
 def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
-    was_training = model.training
+    training = {module: module.training for module in model.modules()}
     try:
         graph = _Tracer().trace(model.eval())
     except Exception as error:
@@ -121,7 +121,8 @@ def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
             f"in a way that torch.fx does not follow ({error})"
         ) from error
     finally:
-        model.train(was_training)
+        for module, mode in training.items():
+            module.training = mode
     return graph, dict(model.named_modules())
 
 
@@ -204,8 +205,13 @@ def _drop_dropout(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
             graph.erase_node(node)
 
 
+def _calls(graph: fx.Graph) -> list[str]:
+    """Name the module of each call, in order."""
+    return [str(node.target) for node in graph.find_nodes(op="call_module")]
+
+
 def _fold_batch_norm(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-    calls = [node.target for node in graph.nodes if node.op == "call_module"]
+    calls = _calls(graph)
     for node in list(graph.nodes):
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
             continue
@@ -237,13 +243,20 @@ def _insert_normalisation(graph: fx.Graph, modules: dict[str, nn.Module], layer:
 
 
 def _frozen(layer: nn.Module) -> nn.Module:
-    """Return a copy that shares the layer's memory but needs no gradient for its weights."""
+    """Return a copy that shares the layer's memory but needs no gradient for its weights.
+
+    What is inside the layer is copied likewise.
+    """
     if isinstance(layer, nn.Conv2d):
         return FrozenConv2d.of(layer)
     if isinstance(layer, (nn.ReLU, nn.ReLU6)):
         return type(layer)()
     frozen = copy.copy(layer)
     frozen._parameters = frozen_parameters(layer)
+    frozen._buffers = dict(layer._buffers)
+    frozen._modules = {
+        name: None if part is None else _frozen(part) for name, part in layer._modules.items()
+    }
     if hasattr(frozen, "inplace"):
         vars(frozen)["inplace"] = False
     return frozen

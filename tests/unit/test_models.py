@@ -24,6 +24,47 @@ def test_prepare_leaves_the_model_as_it_was(raw):
     assert all(torch.equal(value, before[name]) for name, value in raw.state_dict().items())
 
 
+def test_prepare_leaves_each_part_in_its_own_mode(raw):
+    raw.train()
+    raw[3].norm.eval()
+    el.prepare(raw)
+    assert [layer.training for layer in (raw, raw[3], raw[3].norm)] == [True, True, False]
+
+
+def test_what_happens_to_the_prepared_network_does_not_reach_the_model():
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3))
+    network = el.prepare(model.eval()).double()
+    assert network.get_submodule("0").running_mean.dtype == torch.float64
+    assert model[0].running_mean.dtype == torch.float32
+    assert model[1].weight.dtype == torch.float32
+
+
+class Attentive(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, images):
+        tokens = images.flatten(2)
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1)
+
+
+def test_prepare_freezes_what_is_inside_a_layer_and_leaves_the_original_trainable():
+    torch.manual_seed(0)
+    model, images = Attentive().eval(), torch.rand(2, 5, 2, 4)
+    network = el.prepare(model)
+    torch.testing.assert_close(network(images), model(images))
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    memory = {parameter.data_ptr() for parameter in model.parameters()}
+    assert memory == {parameter.data_ptr() for parameter in network.parameters()}
+
+
+def test_prepare_asks_nothing_of_a_layer_that_is_not_called(images):
+    model = Forward(lambda _, h: h, unused=nn.Conv2d(3, 4, 3, padding="same"))
+    torch.testing.assert_close(el.prepare(model)(images), model(images))
+
+
 def test_prepare_freezes_folds_and_finds_every_relu(network):
     kinds = [type(layer) for layer in network.modules()]
     assert not network.training
