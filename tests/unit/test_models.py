@@ -177,6 +177,21 @@ def test_prepare_normalises_first(raw, images):
     torch.testing.assert_close(network(images), raw(normalised))
 
 
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", torch.bfloat16), ("meta", torch.float64)])
+def test_prepare_normalises_on_the_models_device_in_its_type(raw, device, dtype):
+    network = el.prepare(raw.to(device, dtype), mean=[0.25] * 3, std=[0.5] * 3)
+    logits = network(torch.zeros(1, 3, 16, 16, device=device, dtype=dtype))
+    assert (logits.device.type, logits.dtype) == (device, dtype)
+
+
+def test_the_first_device_is_a_device(monkeypatch):
+    places = []
+    monkeypatch.setattr(el.Network, "to", lambda network, place: places.append(place))
+    el.load_model("digits_vgg", device=0)
+    el.load_model("digits_vgg")
+    assert places == [0, torch.get_default_device()]
+
+
 def test_prepare_is_done_once(network):
     assert el.prepare(network) is network
 
