@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
 
 from explman_lite import digits
 from explman_lite.layers import FrozenConv2d, Normalize, SmoothReLU, frozen_parameters
@@ -85,7 +86,13 @@ def prepare(
     Raises
     ------
     ValueError
-        If only one of ``mean`` and ``std`` is given, or the network cannot be traced.
+        If only one of ``mean`` and ``std`` is given, the network cannot be traced, or the weights
+        of a layer, which is named, are parametrised or used without the layer as well.
+
+    Notes
+    -----
+    While `torch.fx` traces a network, it changes how every module of the process is called.
+    Threads should share one prepared network: explainers prepare any other anew at each call.
 
     Examples
     --------
@@ -100,6 +107,7 @@ def prepare(
     if isinstance(model, Network) and mean is None:
         return model
     graph, modules = _trace(model)
+    _check_weights(graph, modules)
     _drop_dropout(graph, modules)
     _leave_in_place(graph, modules)
     _use_modules(graph, modules)
@@ -126,6 +134,24 @@ def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
         for module, mode in training.items():
             module.training = mode
     return graph, dict(model.named_modules())
+
+
+def _check_weights(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    """Refuse layers whose weights cannot be frozen, or only where the layer itself uses them."""
+    calls = _calls(graph)
+    for name in calls:
+        if any(is_parametrized(part) for part in modules[name].modules()):
+            raise ValueError(
+                f"the layer {name!r} computes its weights, expected plain parameters: call "
+                "torch.nn.utils.parametrize.remove_parametrizations first"
+            )
+    for node in graph.find_nodes(op="get_attr"):
+        owner = next((name for name in calls if str(node.target).startswith(f"{name}.")), None)
+        if owner is not None:
+            raise ValueError(
+                f"{node.target!r} is used by its layer {owner!r} and also directly, expected one "
+                "of the two"
+            )
 
 
 def with_attributes(
@@ -217,16 +243,17 @@ def _fold_batch_norm(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
     for node in list(graph.nodes):
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
             continue
+        norm = cast(nn.BatchNorm2d, modules[node.target])
         source = node.args[0]
         foldable = (
-            source.op == "call_module"
+            norm.running_mean is not None
+            and source.op == "call_module"
             and isinstance(modules[source.target], nn.Conv2d)
             and len(source.users) == 1
             and calls.count(source.target) == 1
         )
         if foldable:
             convolution = cast(nn.Conv2d, modules[source.target])
-            norm = cast(nn.BatchNorm2d, modules[node.target])
             folded = fuse_conv_bn_eval(
                 copy.deepcopy(convolution).eval(), copy.deepcopy(norm).eval()
             )

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import fx, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import explman_lite as el
 from explman_lite import models
@@ -208,6 +209,28 @@ def test_prepare_says_what_it_cannot_trace():
 
     with pytest.raises(ValueError, match="cannot trace Moody"):
         el.prepare(Moody())
+
+
+@pytest.mark.parametrize("options", [{"track_running_stats": False}, {"affine": False}])
+def test_prepare_takes_batch_norm_without_statistics_or_weights(options, images):
+    model = Forward(lambda net, h: net.norm(h), norm=nn.BatchNorm2d(4, **options))
+    torch.testing.assert_close(el.prepare(model)(images), model(images))
+
+
+@pytest.mark.parametrize("parametrise", [weight_norm, spectral_norm])
+@pytest.mark.parametrize(
+    "make", [lambda: nn.Conv2d(4, 4, 1), lambda: nn.Linear(16, 16)], ids=["Conv2d", "Linear"]
+)
+def test_prepare_names_a_layer_that_computes_its_weights(parametrise, make):
+    model = Forward(lambda net, h: net.last(h), last=parametrise(make()))
+    with pytest.raises(ValueError, match=r"the layer 'last' computes its weights.*remove_param"):
+        el.prepare(model)
+
+
+def test_prepare_names_a_layer_whose_weight_is_also_used_directly():
+    model = Forward(lambda net, h: F.conv2d(h, net.convolution.weight.mT))
+    with pytest.raises(ValueError, match=r"'convolution\.weight' is used by its layer 'conv.*also"):
+        el.prepare(model)
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet18", "alexnet", "densenet121"])
