@@ -135,9 +135,9 @@ class Propagation(Explainer):
             inputs = images if differentiable else images.detach().requires_grad_()
             walk = Walk(network, inputs, differentiable)
         with torch.set_grad_enabled(differentiable):
-            picked = torch.zeros_like(walk.logits)
-            score = self.seed(class_logits(walk.logits, classes))
-            picked = picked.scatter(1, classes.to(picked.device).unsqueeze(1), score.unsqueeze(1))
+            score = self.seed(class_logits(walk.logits, classes)).unsqueeze(1)
+            places = classes.to(score.device).long().unsqueeze(1)
+            picked = torch.zeros_like(walk.logits).scatter(1, places, score)
             attribution = walk.back(picked, self)
         return Explanation(attribution, walk.logits if differentiable else walk.logits.detach())
 

@@ -45,7 +45,7 @@ class LevelSetPath:
 
     @property
     def length(self) -> float:
-        """Length of the walk; no less than the geodesic distance of its ends, but for the steps."""
+        """Length of the walk, as a chain of straight pieces from point to point."""
         return float(norms_of(self.points.diff(dim=0)).sum())
 
     @property

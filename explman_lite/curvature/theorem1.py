@@ -31,8 +31,9 @@ def theorem1_report(
 
        \lVert n(p) - n(p_0) \rVert \le |\lambda_{max}|\, d_g(p, p_0) \le \beta C\, d_g(p, p_0)
 
-    The path's length takes the place of the geodesic distance, which it is no smaller than. What
-    holds everywhere on the path is checked at its points only.
+    The path's length takes the place of the geodesic distance. It is that of a chain of straight
+    pieces, and grows with their number; the straight distance of its ends is no larger than the
+    geodesic one for certain. What holds everywhere on the path is checked at its points only.
 
     Parameters
     ----------
