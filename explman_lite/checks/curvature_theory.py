@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explman_lite.checks.random_numbers import normal
 from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -34,7 +35,7 @@ def to_tangent(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
     >>> el.checks.to_tangent(lambda vectors, gradients: vectors - gradients)
     ✗ Your vectors are not tangential: their scalar product with the gradient should be zero.
     """
-    vectors, gradients = _generated(2, 3, 2, 4, 4)
+    vectors, gradients = normal(2, 3, 2, 4, 4, dtype=torch.float64)
     gradients = gradients * torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64).view(3, 1, 1, 1)
     squares = _inner(gradients, gradients)
     along = _inner(vectors, gradients)
@@ -95,7 +96,7 @@ def plane_curvature(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
     >>> el.checks.plane_curvature(lambda gradients, hessians: hessians[:, 0, 0])
     ✗ A circle of radius 2 with its normal outwards has -0.5; yours has 2.
     """
-    gradients, hessians = _generated(5, 2), _generated(5, 2, 2)
+    gradients, hessians = normal(5, 2, dtype=torch.float64), normal(5, 2, 2, dtype=torch.float64)
     gradients[0], hessians[0] = torch.tensor([0.0, 4.0]), 2 * torch.eye(2)
     hessians = (hessians + hessians.mT) / 2
     normals = gradients / gradients.norm(dim=1, keepdim=True)
@@ -164,7 +165,8 @@ def product_by_differences(
     >>> el.checks.product_by_differences(one_sided)
     ✗ Your difference is one-sided: its error shrinks as the step, a central one's as its square.
     """
-    matrix, (point, vector, cubic) = _generated(6, 6), _generated(3, 6)
+    matrix = normal(6, 6, dtype=torch.float64)
+    point, vector, cubic = normal(3, 6, dtype=torch.float64)
     matrix, step = matrix + matrix.T, 0.02
     calls: list[Tensor] = []
 
@@ -231,7 +233,7 @@ def back_to_level(answer: Callable[[Look, Tensor, Tensor, int], Any]) -> Verdict
     >>> el.checks.back_to_level(lambda look, points, levels, steps: points)
     ✗ No point has moved.
     """
-    points = 1 + _generated(4, 3).abs()
+    points = 1 + normal(4, 3, dtype=torch.float64).abs()
     axes = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
     levels = torch.tensor([4.0, 9.0, 2.0, 6.0], dtype=torch.float64)
 
@@ -299,8 +301,3 @@ def _inner(first: Tensor, second: Tensor) -> Tensor:
 
 def _unit(vectors: Tensor) -> Tensor:
     return vectors / _inner(vectors, vectors).sqrt()
-
-
-def _generated(*shape: int) -> Tensor:
-    generator = torch.Generator().manual_seed(1906)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)

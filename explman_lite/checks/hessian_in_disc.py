@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explman_lite.checks.random_numbers import uniform
 from explman_lite.checks.verdict import Verdict, judge, passed, wrong
 
 
@@ -34,9 +35,9 @@ def local_bound(answer: Callable[[Tensor, Tensor, float, Tensor, float], Any]) -
     >>> el.checks.local_bound(everywhere)
     ✗ True, but hardly better than the bound for the whole plane: which units can bend in the disc?
     """
-    inner, outer = _uniform(50, 2), _uniform(50, seed=1)
+    inner, outer = uniform(50, 2), uniform(50, seed=1)
     cases = [
-        (beta, 0.8 * _uniform(2, seed=seed), radius)
+        (beta, 0.8 * uniform(2, seed=seed), radius)
         for beta in (3.0, 30.0)
         for radius in (0.02, 0.1, 0.4)
         for seed in range(2, 8)
@@ -111,9 +112,3 @@ def _mean_ratio(bounds: list[float], truths: list[float]) -> float:
     """Return the geometric mean of how much larger the bounds are."""
     pairs = list(zip(bounds, truths, strict=True))
     return math.exp(sum(math.log(bound / truth) for bound, truth in pairs) / len(pairs))
-
-
-def _uniform(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    drawn = 2 * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu") - 1
-    return drawn.to(torch.get_default_device())

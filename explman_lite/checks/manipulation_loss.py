@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from explman_lite import metrics
+from explman_lite.checks.random_numbers import normal
 from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
 from explman_lite.maps import relevance_map, scale_to_mean_one
 
@@ -34,9 +35,9 @@ def loss_per_sample(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], An
     >>> el.checks.loss_per_sample(lambda attributions, *others: attributions.mean())
     ✗ You return one number for the whole batch; return one for each sample, shape (3,).
     """
-    attributions = _generated(3, 3, 5, 4) * torch.tensor([1.0, 10.0, 0.1]).view(3, 1, 1, 1)
-    targets = scale_to_mean_one(_generated(3, 5, 4).abs())
-    logits, original = _generated(2, 3, 6)
+    attributions = normal(3, 3, 5, 4) * torch.tensor([1.0, 10.0, 0.1]).view(3, 1, 1, 1)
+    targets = scale_to_mean_one(normal(3, 5, 4).abs())
+    logits, original = normal(2, 3, 6)
     weight = 7.0
     maps = relevance_map(attributions)
     size = attributions.abs().sum(dim=1)
@@ -190,8 +191,8 @@ def project(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
     ✗ Your pixels are valid, but they may be farther than ε from the originals.
     """
     epsilon = 0.2
-    originals = (0.5 + 0.4 * _generated(3, 3, 4, 4)).clamp(0, 1)
-    pixels = originals + 0.3 * _generated(3, 3, 4, 4).flip(0)
+    originals = (0.5 + 0.4 * normal(3, 3, 4, 4)).clamp(0, 1)
+    pixels = originals + 0.3 * normal(3, 3, 4, 4).flip(0)
     expected = pixels.clamp(originals - epsilon, originals + epsilon).clamp(0, 1)
     first_only = pixels.clone()
     first_only[:1] = expected[:1]
@@ -255,7 +256,7 @@ def equal_norm_noise(answer: Callable[[Tensor], Any]) -> Verdict:
     >>> el.checks.equal_norm_noise(lambda perturbations: perturbations)
     ✗ That is the perturbation itself, or nearly; a control must not know it.
     """
-    given = _generated(3, 3, 16, 16) * torch.tensor([1.0, 5.0, 0.2]).view(3, 1, 1, 1)
+    given = normal(3, 3, 16, 16) * torch.tensor([1.0, 5.0, 0.2]).view(3, 1, 1, 1)
 
     def examine(value: Any) -> Verdict:
         first, second = value
@@ -305,8 +306,3 @@ def _judge_noise(noise: Tensor, again: Tensor, given: Tensor) -> Verdict:
         return wrong("You match the largest change of a pixel; match the Euclidean norm.")
     ratios = ", ".join(f"{ratio:.3g}" for ratio in (norms / wanted).tolist())
     return wrong(f"The norms are {ratios} times those of the perturbations, instead of 1.")
-
-
-def _generated(*shape: int) -> Tensor:
-    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(1906), device="cpu")
-    return drawn.to(torch.get_default_device())

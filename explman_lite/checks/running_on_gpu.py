@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explman_lite.checks.random_numbers import normal
 from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
 
 
@@ -231,7 +232,7 @@ def attack_in_chunks(
     ✗ You attack 7 pictures at once, but only 3 fit into memory.
     """
     count, size = 7, 3
-    images, targets = _generated(count, 3, 4, 4).sigmoid(), _generated(count, 4, 4).abs()
+    images, targets = normal(count, 3, 4, 4).sigmoid(), normal(count, 4, 4).abs()
     batches: list[int] = []
 
     def attack(pictures: Tensor, maps: Tensor) -> Tensor:
@@ -310,8 +311,8 @@ def follow_gradient(
     >>> el.checks.follow_gradient(lambda gradient_at, pixels, lr, steps: pixels)
     ✗ No pixel has moved.
     """
-    start = _generated(2, 3, 4, 4).sigmoid()
-    aim = start + _generated(2, 4, 3, 4).transpose(1, 2)
+    start = normal(2, 3, 4, 4).sigmoid()
+    aim = start + normal(2, 4, 3, 4).transpose(1, 2)
     lr, steps = 1e-3, 60
     given = start.clone()
 
@@ -367,8 +368,3 @@ def follow_gradient(
         )
 
     return judge(lambda: answer(gradient_at, given, lr, steps), examine)
-
-
-def _generated(*shape: int) -> Tensor:
-    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(0), device="cpu")
-    return drawn.to(torch.get_default_device())

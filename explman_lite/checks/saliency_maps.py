@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from explman_lite.averaging import IntegratedGradients
+from explman_lite.checks.random_numbers import normal
 from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
 from explman_lite.explainers import Gradient, GradientTimesInput
 from explman_lite.maps import scale_to_mean_one
@@ -126,7 +127,7 @@ def completeness_gap(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> Verd
     >>> el.checks.completeness_gap(lambda model, images, classes: model(images).amax(dim=1))
     ✗ That is not the logit minus the sum of gradient × input over channels, height and width.
     """
-    model, images = _network_with_biases(), _generated(3, 1, 3, 3).sigmoid()
+    model, images = _network_with_biases(), normal(3, 1, 3, 3).sigmoid()
     logits = model(images).detach()
     classes = logits.argmin(dim=1)
     pick = partial(torch.gather, dim=1, index=classes.unsqueeze(1))
@@ -186,8 +187,8 @@ def positive_shares(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> Verdict:
     >>> el.checks.positive_shares(lambda x, w, relevance: relevance @ w)
     ✗ These are not the shares of the positive contributions x·w.
     """
-    numbers = _generated(3, 5 + 4)
-    inputs, relevance, weight = numbers[:, :5], numbers[:, 5:].abs(), _generated(4, 5)
+    numbers = normal(3, 5 + 4)
+    inputs, relevance, weight = numbers[:, :5], numbers[:, 5:].abs(), normal(4, 5)
     products = inputs.unsqueeze(1) * weight
 
     def shared(parts: Tensor, over: int = 2) -> Tensor:
@@ -252,7 +253,7 @@ def from_baseline(answer: Callable[[nn.Module, Tensor, Tensor, Tensor, int], Any
     ✗ That is not the mean gradient on the way, times images minus baseline.
     """
     model, steps = _network_with_biases(), 4
-    images, baseline = _generated(2, 3, 1, 3, 3).sigmoid()
+    images, baseline = normal(2, 3, 1, 3, 3).mul(3).sigmoid()
     classes = model(images).argmin(dim=1)
     way = images - baseline
 
@@ -392,18 +393,14 @@ def _close(found: Tensor, expected: Tensor) -> bool:
     return torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def _generated(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
-
-
 def _attribution() -> Tensor:
     """Make an attribution (3, 3, 5, 4) whose samples differ in size by a factor of ten."""
-    return _generated(3, 3, 5, 4) * torch.tensor([1.0, 10.0, 0.1]).view(3, 1, 1, 1)
+    return normal(3, 3, 5, 4) * torch.tensor([1.0, 10.0, 0.1]).view(3, 1, 1, 1)
 
 
 def _network_with_biases() -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # leave the reader's random numbers alone
         model = nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
     for parameter in model.parameters():
-        parameter.data = _generated(*parameter.shape)
+        parameter.data = normal(*parameter.shape)
     return model.requires_grad_(False)

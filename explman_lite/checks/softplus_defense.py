@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explman_lite.checks.random_numbers import normal
 from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
 
 
@@ -104,10 +105,10 @@ def mean_gradient(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
     >>> el.checks.mean_gradient(lambda w, x, beta: (x @ w > 0).unsqueeze(1) * w)
     ✗ That is the gradient of ReLU itself, a hard step; the noise makes it a soft one.
     """
-    weights, beta = _generated(4), 2.0
+    weights, beta = normal(4, dtype=torch.float64), 2.0
     weights *= 3 / weights.norm()
     unit = weights / 3
-    points = torch.cat([_generated(6, 4), 1000 * unit.unsqueeze(0)])
+    points = torch.cat([normal(6, 4, dtype=torch.float64), 1000 * unit.unsqueeze(0)])
     along = points @ unit
     inner, slope = 3 * along, torch.sigmoid(beta * along)
     softplus = F.softplus(beta * along)
@@ -181,7 +182,8 @@ def erase(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
     >>> el.checks.erase(paint_black)
     ✗ Black looks like a dark object to the network; take the mean colour of the picture.
     """
-    image, relevance = _generated(3, 4, 8).sigmoid(), _generated(4, 8).abs()
+    image = normal(3, 4, 8, dtype=torch.float64).sigmoid()
+    relevance = normal(4, 8, dtype=torch.float64).abs()
     given, ranking = image.clone(), relevance.clone()
     order = relevance.flatten().argsort(descending=True)
     portions = (0.25, 0.0, 1.0)
@@ -285,8 +287,8 @@ def best_of(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
     >>> el.checks.best_of(lambda distances, kept: distances.argmin(dim=0))
     ✗ You ignore `kept`: the closest map is worth nothing if the class is lost.
     """
-    distances = 0.2 + 3 * _generated(4, 9).abs()
-    kept = _generated(9, 4).T > -0.3
+    distances = 0.2 + 3 * normal(4, 9, dtype=torch.float64).abs()
+    kept = normal(9, 4, dtype=torch.float64).T > -0.3
     kept[:, 0], kept[:, 4], kept[:, 8] = True, False, False
     some = kept.any(dim=0)
     infinite = torch.full_like(distances, torch.inf)
@@ -347,9 +349,3 @@ def _no_index(value: Any, distances: Tensor) -> Verdict | None:
     if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
         return wrong(f"Return the index of a search, a whole number; yours is {value.dtype}.")
     return None
-
-
-def _generated(*shape: int) -> Tensor:
-    generator = torch.Generator().manual_seed(1906)
-    drawn = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
-    return drawn.to(torch.get_default_device())
