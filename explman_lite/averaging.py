@@ -162,15 +162,15 @@ class SmoothGrad(Averaged):
 
     Parameters
     ----------
-    explainer : Explainer, optional
-        What is averaged; the gradient if not given.
     samples : int
         Number of noisy pictures.
     noise : float
         Standard deviation of the noise, in units of the pixel range [0, 1].
+    explainer : Explainer, optional
+        What is averaged; the gradient if not given.
     distribution : {"gaussian", "logistic"}
-        The logistic distribution is that of Theorem 2, with
-        :math:`\beta = \pi / (\sqrt 3\, \mathrm{noise})`.
+        The logistic distribution is that of Theorem 2: a unit with weights w that sees the pixels
+        is smoothed by :math:`\beta = \pi / (\sqrt 3\, \mathrm{noise}\, \lVert w \rVert)`.
     seed : int
         Of the noise.
 
@@ -194,10 +194,10 @@ class SmoothGrad(Averaged):
 
     def __init__(
         self,
-        explainer: Explainer | None = None,
         samples: int = 10,
         noise: float = 0.05,
         *,
+        explainer: Explainer | None = None,
         distribution: Literal["gaussian", "logistic"] = "gaussian",
         seed: int = 0,
     ) -> None:

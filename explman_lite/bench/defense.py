@@ -28,7 +28,7 @@ SAMPLES = (2, 5, 10)
 DEFENSES: dict[str, Callable[[], Explainer]] = {
     UNPROTECTED: Gradient,
     **{f"BetaSmoothing({beta:g})": partial(BetaSmoothing, Gradient(), beta) for beta in BETAS},
-    **{f"SmoothGrad({count})": partial(SmoothGrad, Gradient(), count) for count in SAMPLES},
+    **{f"SmoothGrad({count})": partial(SmoothGrad, count) for count in SAMPLES},
 }
 """The gradient's map as it is, smoothed by softplus with β, and averaged over noisy pictures."""
 
@@ -179,6 +179,6 @@ def _fresh_judge(
     """Compare the maps that other noise gives, before it was known to the attacker."""
     if not isinstance(result.explainer, SmoothGrad):
         return torch.full_like(result.maps[:, 0, 0], torch.nan)
-    judge = SmoothGrad(Gradient(), result.explainer.count, result.explainer.noise, seed=1)
+    judge = SmoothGrad(result.explainer.count, result.explainer.noise, seed=1)
     maps = relevance_map(judge(network, result.images, result.classes))
     return metrics.pcc(maps, relevance_map(judge(network, *targets)))

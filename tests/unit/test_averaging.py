@@ -31,8 +31,8 @@ def test_integrated_gradients_of_a_square_by_hand():
     "method",
     [
         el.IntegratedGradients(steps=7),
-        el.SmoothGrad(el.Gradient(), samples=7),
-        el.SmoothGrad(el.LRP(), samples=7),
+        el.SmoothGrad(7, 0.05),
+        el.SmoothGrad(samples=7, explainer=el.LRP()),
     ],
     ids=lambda method: method.name,
 )
@@ -68,7 +68,7 @@ def test_graphs_are_kept_up_to_a_bound_and_built_anew_beyond(
             differentiable.append(images.requires_grad)
             return super().explain(model, images, classes)
 
-    method = el.SmoothGrad(Watching(), samples=20)
+    method = el.SmoothGrad(samples=20, explainer=Watching())
     attribution = method.explain(network, images.requires_grad_(), classes).attribution
     assert sum(differentiable) == with_graph
     attribution.sum().backward()
@@ -132,9 +132,8 @@ def test_bad_parameters_are_refused(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: el.SmoothGrad(10, 0.1), r"such as Gradient\(\), got 10"),
-        (lambda: el.SmoothGrad(0), r"such as Gradient\(\), got 0"),
-        (lambda: el.SmoothGrad(el.LRP), r"got the class LRP: add \(\)"),
+        (lambda: el.SmoothGrad(explainer=10), r"such as Gradient\(\), got 10"),
+        (lambda: el.SmoothGrad(explainer=el.LRP), r"got the class LRP: add \(\)"),
         (lambda: el.BetaSmoothing("lrp", 1.0), r"such as Gradient\(\), got 'lrp'"),
     ],
 )
