@@ -45,8 +45,8 @@ def claims() -> pd.DataFrame:
             "C2: six methods",
             "all six, VGG-16 at 224 × 224",
             f"median PCC of each method, n = 100 and 30; {reached}",
-            "reproduced on photographs; on digits all move and none arrives: a digit has a "
-            "twenty-fifth of the pixels",
+            "reproduced on photographs, though LRP's maps keep much of what they were; on digits "
+            "all move and none arrives. Network, resolution and background differ",
         ),
         (
             "C3: four architectures",
