@@ -12,6 +12,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 book: $(READY) ## build the book, with its slides and archives
+	rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
 	$(MAKE) --no-print-directory slides student instructor
 	@echo "Open _build/html/index.html, or run 'make serve'."
@@ -49,9 +50,9 @@ lock: ## write requirements.lock anew from a clean environment
 	rm -rf .venv-lock
 
 clean: ## remove what was built, the environment included
-	rm -rf .venv .venv-lock _build build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lock _build build book/_recorded *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(READY): requirements.txt requirements.lock pyproject.toml
-	test -d .venv || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt -c requirements.lock
 	@touch $@

@@ -17,9 +17,9 @@ _PAGE = """\
 <img src="{source}" alt="{alt}" width="{width}" height="{height}"
  style="max-width: 100%; height: auto; background: #fff">
 <figcaption>
-<label for="{id}-range">{label}: <output for="{id}-range">{value}</output></label>
+<label for="{id}-range">{label}: <output for="{id}-range" aria-live="off">{value}</output></label>
 <input type="range" id="{id}-range" min="0" max="{last}" value="0" hidden
- aria-valuetext="{value}" style="display: block; width: 100%; max-width: {width}px">
+ aria-valuetext="{value}: {alt}" style="display: block; width: 100%; max-width: {width}px">
 </figcaption>
 </figure>
 <script>
@@ -32,7 +32,7 @@ _PAGE = """\
       const [value, alt, src = picture.dataset.first] = frames[range.value];
       Object.assign(picture, {{ alt, src }});
       figure.querySelector("output").textContent = value;
-      range.setAttribute("aria-valuetext", value);
+      range.setAttribute("aria-valuetext", `${{value}}: ${{alt}}`);
     }};
     range.hidden = false;
     range.addEventListener("input", show);
@@ -86,7 +86,7 @@ class FrameSlider:
             )
         self.label, self.alts, self.values = label, list(alts), list(frames)
         first = next(iter(frames.values()))
-        self.size = tuple(int(side) for side in first.get_size_inches() * first.dpi)
+        self.size = tuple(round(side) for side in first.get_size_inches() * first.dpi)
         self._sources = [data_uri(figure) for figure in frames.values()]
 
     def __repr__(self) -> str:

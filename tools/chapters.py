@@ -2,10 +2,13 @@
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import nbformat
+from docutils.nodes import make_id
+from myst_parser.mdit_to_docutils.base import default_slugify
 from repository_address import ROOT, repository_address
 
 sys.path.append(str(ROOT / "book" / "_ext"))
@@ -13,6 +16,7 @@ from explman_book import site_address
 
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 HTML = ROOT / "_build" / "html"
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>\n(.*?)</details>\n*", re.DOTALL)
 CODE = re.compile(r"```python\n(.*?)```\n*", re.DOTALL)
 
@@ -32,9 +36,25 @@ def without_folded(source: str, *titles: str) -> str:
     return FOLDED.sub(lambda fold: "" if fold[1] in titles else fold[0], source)
 
 
+@cache
+def headings(source: str) -> tuple[str, ...]:
+    """List the headings of a page or notebook, by its path from the root."""
+    path = ROOT / source
+    if path.suffix == ".ipynb":
+        cells = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+        return tuple(HEADING.findall("\n\n".join(cells)))
+    return tuple(HEADING.findall(path.read_text("utf-8"))) if path.suffix == ".md" else ()
+
+
 def page_of(address: str, source: str) -> str:
-    """Give the page, seen from the root of the site, to which a link in a source file leads."""
+    """Give the page, seen from the root of the site, to which a link in a source file leads.
+
+    In the sources a link names a heading as MyST does, on the page it bears the name that Sphinx
+    gave.
+    """
     target, anchor = urldefrag(urljoin(source, address))
+    names = {default_slugify(heading): make_id(heading) for heading in headings(target)}
+    anchor = names.get(unquote(anchor), anchor)
     page = re.sub(r"\.(md|ipynb)$", ".html", target)
     return f"{page}#{anchor}" if anchor else page
 

@@ -30,8 +30,15 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def code_digest(notebook: nbformat.NotebookNode) -> str:
-    """Tell notebooks apart by their code: whoever changes a word of prose need not run it again."""
-    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    """Tell notebooks apart by their code: whoever changes a word of prose need not run it again.
+
+    The set-up cell, which holds the repository's address, does not count.
+    """
+    sources = [
+        cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", [])
+    ]
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
 
 

@@ -7,11 +7,13 @@ solution as a cell below its stub. The same sources give the same bytes.
 """
 
 import copy
+import os
 import re
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from urllib.parse import quote, unquote, urldefrag, urljoin
 
 import nbformat
 import yaml
@@ -20,6 +22,7 @@ from chapters import (
     HTML,
     NOTEBOOKS,
     folded,
+    headings,
     is_elsewhere,
     on_the_site,
     page_of,
@@ -28,6 +31,7 @@ from chapters import (
 )
 from export_items import bank
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from myst_parser.mdit_to_docutils.base import default_slugify
 from nbformat.v4 import new_code_cell
 from repository_address import ROOT, repository_address
 
@@ -44,12 +48,22 @@ def relinked(text: str, source: str) -> str:
 
     def lead(link: re.Match[str]) -> str:
         address = link[0]
-        beside = source.startswith("notebooks/") and address.split("#")[0].endswith(".ipynb")
-        if address.startswith("#") or beside or is_elsewhere(address):
+        page, anchor = urldefrag(address)
+        beside = source.startswith("notebooks/") and (not page or page.endswith(".ipynb"))
+        if is_elsewhere(address):
             return address
+        if beside:
+            target = urljoin(source, page)
+            return f"{page}#{in_jupyterlab(target, anchor)}" if anchor else page
         return on_the_site(page_of(address, source))
 
     return LINK.sub(lead, text)
+
+
+def in_jupyterlab(notebook: str, anchor: str) -> str:
+    """Name a heading as JupyterLab does: its text as it is, with dashes for spaces."""
+    texts = {default_slugify(heading): heading for heading in headings(notebook)}
+    return quote(texts[unquote(anchor)].replace(" ", "-"))
 
 
 def solved(cells: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
@@ -84,6 +98,13 @@ def bare(path: Path, solutions: bool) -> nbformat.NotebookNode:
     return notebook
 
 
+def package_address() -> str:
+    """Say where pip finds this version, or the newest; git need not be there."""
+    tagged = os.environ.get("GITHUB_REF_TYPE") == "tag"
+    version = f"tags/{os.environ['GITHUB_REF_NAME']}" if tagged else "heads/main"
+    return f"{repository_address()}/archive/refs/{version}.zip"
+
+
 def readme(audience: str) -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
@@ -96,7 +117,7 @@ def readme(audience: str) -> str:
         audience=f"{audience}s",
         version=project["version"],
         site=on_the_site(""),
-        repository=repository_address(),
+        package=package_address(),
         instructor=audience == "instructor",
     )
 

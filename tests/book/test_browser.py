@@ -58,6 +58,20 @@ def change_scheme(page: Page, scheme: str) -> None:
     page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
 
 
+def test_a_theme_that_was_chosen_stays_on_the_next_page(browser, address):
+    context = browser.new_context(color_scheme="light")
+    page = context.new_page()
+    page.goto(f"{address}/book/summary.html")
+    switch = page.locator("button.theme-switch-button:visible").first
+    for _ in range(3):
+        if page.evaluate("document.documentElement.dataset.theme") == "dark":
+            break
+        switch.press("Enter")
+    page.goto(f"{address}/book/results.html")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    context.close()
+
+
 def test_axe_notices_what_is_wrong(browser):
     page = browser.new_page()
     page.goto("data:text/html,<title>Faults</title><img src=/a.png><p style=color:silver>Pale</p>")

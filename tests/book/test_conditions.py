@@ -49,7 +49,7 @@ def test_a_slider_is_moved_by_the_keyboard_and_tells_what_it_shows(page, start):
     assert picture.get_attribute("src") != first_source
     page.keyboard.press("End")
     assert figure.locator("output").inner_text() == "100"
-    assert slider.get_attribute("aria-valuetext") == "100"
+    assert slider.get_attribute("aria-valuetext") == f"100: {picture.get_attribute('alt')}"
     page.keyboard.press("Home")
     assert picture.get_attribute("src") == first_source
 

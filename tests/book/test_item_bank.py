@@ -46,9 +46,11 @@ def test_an_item_shows_its_question_and_folds_its_answer(page, item):
     hidden = plain(folded.get_text())
     shown = plain(drawn.get_text()).replace(hidden, "")
     assert plain(item.question) in shown
-    for option in item.options:
-        assert plain(option.text) in shown
-        assert ("Right. " if option.right else "No. ") + plain(option.why) in hidden
+    listed = [drawn.select(":scope > ol > li"), folded.select("li")] if item.options else []
+    for option, text, why in zip(item.options, *listed, strict=bool(listed)):
+        assert plain(text.get_text()) == plain(option.text)
+        verdict = "Right. " if option.right else "No. "
+        assert plain(why.get_text()) == verdict + plain(option.why)
     for text in (item.answer, *item.marking):
         assert plain(text) in hidden
     assert "open" not in folded.attrs

@@ -120,6 +120,11 @@ def test_speaker_has_the_prose(deck, notebook):
     assert missing == set()
 
 
+def test_without_javascript_a_deck_leads_to_its_chapter(deck, notebook):
+    link = parse(deck).select_one("noscript a")
+    assert link["href"] == f"../notebooks/{notebook.stem}.html"
+
+
 def test_no_solution_is_given_away(deck, notebook):
     text = text_of(parse(deck), "section")
     solutions = [s for cell in read(notebook).cells for s in folded(cell.source, "Solution")]

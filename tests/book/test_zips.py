@@ -6,11 +6,12 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import make_zips
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from chapters import CODE, NOTEBOOKS, folded, on_the_site, read
 from nbclient import NotebookClient
 
@@ -57,7 +58,8 @@ def test_archive_says_how_to_begin(unpacked, audience):
     folder = unpacked[audience]
     assert sorted(path.name for path in folder.glob("notebooks/*")) == NAMES
     readme = (folder / "README.txt").read_text("utf-8")
-    assert f'pip install jupyterlab "git+{make_zips.repository_address()}"' in readme
+    address = f"{make_zips.repository_address()}/archive/refs/heads/main.zip"
+    assert f'pip install jupyterlab "{address}"' in readme
     assert {"LICENSE", "LICENSE-text"} <= {path.name for path in folder.iterdir()}
 
 
@@ -100,16 +102,40 @@ def test_instructor_has_solutions_below_stubs_and_nothing_else_differs(unpacked,
         assert CODE.sub("", solution, count=1).strip() in explained
 
 
+def test_a_tagged_build_installs_its_tag(monkeypatch):
+    monkeypatch.setenv("GITHUB_REF_TYPE", "tag")
+    monkeypatch.setenv("GITHUB_REF_NAME", "v1.2")
+    assert make_zips.package_address().endswith("/archive/refs/tags/v1.2.zip")
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """Read the prose of an archive: that of its notebooks, and its notes."""
+    prose = {path.name: path.read_text("utf-8") for path in folder.glob("notes/*.md")}
+    for name in NAMES:
+        markdown = [c.source for c in cells(folder, name) if c.cell_type == "markdown"]
+        prose[name] = "\n\n".join(markdown)
+    return prose
+
+
 @pytest.mark.parametrize("audience", AUDIENCES)
 def test_links_lead_into_the_archive_or_to_the_published_book(html, unpacked, audience):
-    broken = []
-    for name in NAMES:
-        text = "\n".join(c.source for c in cells(unpacked[audience], name) if "outputs" not in c)
+    prose, anchors, broken = texts(unpacked[audience]), {}, []
+    for name, text in prose.items():
         for address in re.findall(r"\]\(([^)\s]+)\)", text):
-            page = address.removeprefix(on_the_site(""))
-            at_home = page != address and not (html / urlsplit(page).path).is_file()
-            beside = address.split("#")[0] in {"", *NAMES}
-            if at_home or not (beside or urlsplit(address).scheme):
+            site = address.startswith(on_the_site(""))
+            parts = urlsplit(address.removeprefix(on_the_site("")))
+            if site:
+                page = html / (parts.path or "index.html")
+                if page not in anchors and page.is_file():
+                    found = BeautifulSoup(page.read_text("utf-8"), "html.parser")
+                    anchors[page] = {"", *(tag["id"] for tag in found.select("[id]"))}
+                found = anchors.get(page, set())
+            else:  # JupyterLab names a heading by its text, with dashes for spaces
+                lines = prose.get(parts.path or name, "").splitlines()
+                titles = [line.lstrip("#").strip() for line in lines if line.startswith("#")]
+                found = {"", *(title.replace(" ", "-") for title in titles)}
+            missing = unquote(parts.fragment) not in found
+            if (site or not parts.scheme) and missing:
                 broken.append(f"{name}: {address}")
     assert broken == []
 

@@ -1,8 +1,9 @@
 """Colab, Jupyter and the page show the same text: no cell needs MyST to be read.
 
 Links are relative. The page and Jupyter follow them, and so does Colab from chapter to chapter
-(googlecolab/colabtools issue 3877); links to a heading work everywhere but in Colab (issue 3983),
-whose own table of contents stands beside the text.
+(googlecolab/colabtools issue 3877). Links to a heading work on the page; not in Colab (issue 3983)
+nor in JupyterLab, which names headings otherwise, and whose own tables of contents stand beside
+the text. The archives, made for JupyterLab, use its names.
 """
 
 import re

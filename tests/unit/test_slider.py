@@ -36,7 +36,7 @@ def test_the_slider_has_a_name_and_a_spoken_value(html):
     page = BeautifulSoup(html, "html.parser")
     assert page.label["for"] == page.input["id"]
     assert page.label.get_text().startswith("slope & more")
-    assert page.input["aria-valuetext"] == "0"
+    assert page.input["aria-valuetext"] == f"0: {ALTS[0]}"
     assert page.input["max"] == "2"
 
 
