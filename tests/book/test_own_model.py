@@ -109,11 +109,12 @@ def attack(network: nn.Module, low: float = 0.0, **options: object) -> None:
     )
 
 
+SAME_PADDING = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"))
 SHUFFLENET, MOBILENET = models.shufflenet_v2_x0_5, models.mobilenet_v3_small
 MISHAPS = {
     "images must lie in [0, 1]": lambda: attack(nn.Flatten(), low=-2),
     "cannot trace VGG": lambda: el.prepare(VGG()),
-    "only convolutions with": lambda: el.prepare(nn.Conv2d(3, 4, 3, padding="same")),
+    "only convolutions with": lambda: el.prepare(SAME_PADDING),
     "LRP has no rule for the layer 'cl": lambda: explain(el.LRP(), MOBILENET()),
     "LRP has no rule for the layer 'me": lambda: explain(el.LRP(), models.mnasnet0_5()),
     "the network holds no ReLU": lambda: attack(small_transformer()),
