@@ -84,7 +84,7 @@ EXPLAINERS = {
     "PatternAttribution": _pattern_attribution,
     "SmoothGrad": lambda network: el.SmoothGrad(samples=4),
     "SmoothGrad, LRP, logistic": lambda network: el.SmoothGrad(
-        el.LRP(), samples=3, noise=0.1, distribution="logistic"
+        3, 0.1, explainer=el.LRP(), distribution="logistic"
     ),
     "BetaSmoothing": lambda network: el.BetaSmoothing(el.Gradient(), beta=2.0),
 }
