@@ -37,13 +37,15 @@ def without_folded(source: str, *titles: str) -> str:
 
 
 @cache
-def headings(source: str) -> tuple[str, ...]:
-    """List the headings of a page or notebook, by its path from the root."""
+def headings(source: str) -> dict[str, str]:
+    """Give the headings of a page or notebook by MyST's names, from its path below the root."""
     path = ROOT / source
     if path.suffix == ".ipynb":
         cells = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
-        return tuple(HEADING.findall("\n\n".join(cells)))
-    return tuple(HEADING.findall(path.read_text("utf-8"))) if path.suffix == ".md" else ()
+        text = "\n\n".join(cells)
+    else:
+        text = path.read_text("utf-8") if path.suffix == ".md" else ""
+    return {default_slugify(heading): heading for heading in HEADING.findall(text)}
 
 
 def page_of(address: str, source: str) -> str:
@@ -53,8 +55,8 @@ def page_of(address: str, source: str) -> str:
     gave.
     """
     target, anchor = urldefrag(urljoin(source, address))
-    names = {default_slugify(heading): make_id(heading) for heading in headings(target)}
-    anchor = names.get(unquote(anchor), anchor)
+    heading = headings(target).get(unquote(anchor))
+    anchor = make_id(heading) if heading else anchor
     page = re.sub(r"\.(md|ipynb)$", ".html", target)
     return f"{page}#{anchor}" if anchor else page
 

@@ -31,7 +31,6 @@ from chapters import (
 )
 from export_items import bank
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from myst_parser.mdit_to_docutils.base import default_slugify
 from nbformat.v4 import new_code_cell
 from repository_address import ROOT, repository_address
 
@@ -62,8 +61,7 @@ def relinked(text: str, source: str) -> str:
 
 def in_jupyterlab(notebook: str, anchor: str) -> str:
     """Name a heading as JupyterLab does: its text as it is, with dashes for spaces."""
-    texts = {default_slugify(heading): heading for heading in headings(notebook)}
-    return quote(texts[unquote(anchor)].replace(" ", "-"))
+    return quote(headings(notebook)[unquote(anchor)].replace(" ", "-"))
 
 
 def solved(cells: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
