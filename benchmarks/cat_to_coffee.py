@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 
 import explman_lite as el
-from explman_lite.bench.settings import our_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP_SIZES = {60: 5e-3, 100: 4e-3}
@@ -39,7 +38,7 @@ def record(results: list[el.Manipulation]) -> pd.DataFrame:
         model="efficientnet_lite0",
         size=224,
         explainer=results[0].explainer.name,
-        defaults=our_settings(),
+        defaults=el.Settings().record(),
     )
     return table
 

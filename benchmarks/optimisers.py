@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 import explman_lite as el
 from explman_lite.attack import constant, one_cycle
-from explman_lite.smoothing import set_beta
+from explman_lite.networks.smoothing import set_beta
 
 RESULT = Path(__file__).parents[1] / "results" / "optimisers.csv"
 BUDGETS = (30, 60)
@@ -83,13 +83,10 @@ def digits() -> tuple[el.Network, Tensor, Tensor, Tensor]:
 
 
 CASES = {"cat to coffee": cat_to_coffee, "digits": digits}
-METHODS: dict[str, Callable[[el.Network, Tensor], el.Explainer]] = {
-    "Gradient": lambda model, images: el.Gradient(),
-    "GradientTimesInput": lambda model, images: el.GradientTimesInput(),
-    "IntegratedGradients(5)": lambda model, images: el.IntegratedGradients(steps=5),
-    "GuidedBackprop": lambda model, images: el.GuidedBackprop(),
-    "LRP": lambda model, images: el.LRP(),
-    "PatternAttribution": lambda m, images: el.PatternAttribution(el.fit_patterns(m, images)),
+METHODS = {
+    f"{card.name}(5)" if card.points else card.name: card
+    for card in el.EXPLAINERS.values()
+    if card.in_paper
 }
 
 
@@ -98,7 +95,7 @@ class Case:
 
     def __init__(self, name: str, method: str) -> None:
         self.model, self.images, others, fitting = CASES[name]()
-        self.explainer = METHODS[method](self.model, fitting)
+        self.explainer = METHODS[method].make(self.model, fitting, points=5)
         with torch.no_grad():
             self.logits, other_logits = self.model(self.images), self.model(others)
         self.classes = self.logits.argmax(dim=1)
@@ -111,8 +108,10 @@ class Case:
             network, pixels.to(getattr(torch, trial.precision)), self.classes
         )
         relevance = el.relevance_map(explanation.attribution.float())
-        change = el.metrics.logit_change(explanation.logits.float(), self.logits)
-        return (el.metrics.mse(relevance, self.target) + trial.output_weight * change).sum()
+        logits = explanation.logits.float()
+        return el.manipulation_loss(
+            relevance, self.target, logits, self.logits, trial.output_weight
+        ).sum()
 
     def judge(self, pixels: Tensor) -> dict[str, float]:
         """Measure what was reached, under the ReLU network in single precision."""

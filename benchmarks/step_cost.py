@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 import explman_lite as el
-from explman_lite.layers import FrozenConv2d
+from explman_lite.networks.layers import Conv2d
 
 RESULT = Path(__file__).parents[1] / "results" / "step_cost.csv"
 BETA = 30.0
-PLAIN = {"Gradient", "GradientTimesInput", "IntegratedGradients", "SmoothGrad(Gradient)"}
+PLAIN = ("gradient", "average")
+"""The families that PyTorch can differentiate twice by itself."""
 
 
 def load(name: str) -> el.Network:
@@ -37,21 +38,11 @@ def plain(network: el.Network) -> el.Network:
     """Put PyTorch's own convolutions back in place of ours."""
     modules = dict(network.named_modules())
     for name, layer in modules.items():
-        if isinstance(layer, FrozenConv2d):
+        if isinstance(layer, Conv2d):
             original = nn.Conv2d.__new__(nn.Conv2d)
             original.__dict__.update(layer.__dict__)
             modules[name] = original
     return el.Network(modules, network.graph).eval()
-
-
-def methods(network: el.Network, image: Tensor) -> Iterator[el.Explainer]:
-    yield el.Gradient()
-    yield el.GradientTimesInput()
-    yield el.GuidedBackprop()
-    yield el.LRP()
-    yield el.PatternAttribution(el.fit_patterns(network, torch.cat([image, 1 - image])))
-    yield el.IntegratedGradients(steps=10)
-    yield el.SmoothGrad(samples=10)
 
 
 def step(
@@ -65,9 +56,9 @@ def step(
     def run() -> None:
         pixels = image.clone().requires_grad_()
         explanation = explainer.explain(network, pixels, classes)
-        distance = el.metrics.mse(el.relevance_map(explanation.attribution), target)
-        change = el.metrics.mse(explanation.logits, logits)
-        torch.autograd.grad((distance + change).sum(), pixels)
+        maps = el.relevance_map(explanation.attribution)
+        loss = el.manipulation_loss(maps, target, explanation.logits, logits)
+        torch.autograd.grad(loss.sum(), pixels)
 
     return run
 
@@ -90,12 +81,13 @@ def rows(name: str, repeats: int) -> Iterator[dict[str, object]]:
     image = el.load_photo("chelsea")
     classes = torch.tensor([285])
     gradient = None
-    for explainer in methods(network, image):
+    for card in el.EXPLAINERS.values():
+        explainer = card.make(network, torch.cat([image, 1 - image]), points=10)
         actions = {
             "explanation": lambda e=explainer: e(network, image, classes),
             "step": step(explainer, network, image, classes),
         }
-        if explainer.name in PLAIN:
+        if card.family in PLAIN:
             actions["plain"] = step(explainer, plain(network), image, classes)
         seconds = measure(actions, repeats)
         gradient = gradient or seconds["explanation"]

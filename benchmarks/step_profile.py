@@ -35,12 +35,13 @@ def profile_steps(name: str, explainer: el.Explainer) -> pd.DataFrame:
     network, cat, label = el.load_model(name), el.load_photo("chelsea"), torch.tensor([285])
     network = el.smoothed(network, BETA)
     target = torch.rand(1, 224, 224, generator=torch.Generator().manual_seed(0))
+    before = network(cat) + 0.1
 
     def step() -> None:
         pixels = cat.clone().requires_grad_()
         attribution, logits = explainer.explain(network, pixels, label)
-        loss = el.metrics.mse(el.relevance_map(attribution), target)
-        torch.autograd.grad((loss + logits.square().mean(dim=1)).sum(), pixels)
+        loss = el.manipulation_loss(el.relevance_map(attribution), target, logits, before)
+        torch.autograd.grad(loss.sum(), pixels)
 
     step()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:

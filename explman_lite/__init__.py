@@ -1,30 +1,38 @@
 """Manipulate the explanations of neural networks, and see why it works.
 
-The data flows one way: `images` and `models` feed `explainers`, whose attributions become `maps`;
-the `attack` changes images until their map is the target; `metrics` and `figures` judge and show.
+The data flows one way: `pictures` and `networks` feed `explainers`, whose attributions become
+`maps`; the `attack` changes pictures until their map is the target; `metrics` and `figures` judge
+and show.
 """
 
-from explman_lite import checks, curvature, figures, metrics, playground, results
-from explman_lite.attack import manipulate
-from explman_lite.averaging import BetaSmoothing, IntegratedGradients, SmoothGrad
-from explman_lite.digits import load_digits
-from explman_lite.explainers import Explainer, Explanation, Gradient, GradientTimesInput
-from explman_lite.images import load_photo, photo_names, text_target
-from explman_lite.lrp import LRP
-from explman_lite.manipulation import AttackStep, Manipulation
+from explman_lite import checks, curvature, faithfulness, figures, metrics, playground, results
+from explman_lite.attack import AttackStep, Manipulation, Settings, manipulate, manipulation_loss
+from explman_lite.explainers.averaging import IntegratedGradients, SmoothGrad
+from explman_lite.explainers.base import Explainer, Explanation
+from explman_lite.explainers.gradients import Gradient, GradientTimesInput
+from explman_lite.explainers.lrp import LRP
+from explman_lite.explainers.patterns import PatternAttribution, fit_patterns
+from explman_lite.explainers.propagation import GuidedBackprop
+from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, DefenseCard, ExplainerCard
+from explman_lite.explainers.smoothed import BetaSmoothing
 from explman_lite.maps import relevance_map
-from explman_lite.models import Network, class_names, load_model, model_names, prepare
-from explman_lite.patterns import PatternAttribution, fit_patterns
-from explman_lite.propagation import GuidedBackprop
+from explman_lite.networks.prepare import Network, prepare
+from explman_lite.networks.smoothing import smoothed
+from explman_lite.networks.zoo import class_names, load_model, model_names
+from explman_lite.pictures.digits import load_digits
+from explman_lite.pictures.photos import load_photo, photo_names, text_target
 from explman_lite.quiz import Quiz
 from explman_lite.slider import FrameSlider
-from explman_lite.smoothing import smoothed
 
 __all__ = [
+    "DEFENSES",
+    "EXPLAINERS",
     "LRP",
     "AttackStep",
     "BetaSmoothing",
+    "DefenseCard",
     "Explainer",
+    "ExplainerCard",
     "Explanation",
     "FrameSlider",
     "Gradient",
@@ -35,16 +43,19 @@ __all__ = [
     "Network",
     "PatternAttribution",
     "Quiz",
+    "Settings",
     "SmoothGrad",
     "checks",
     "class_names",
     "curvature",
+    "faithfulness",
     "figures",
     "fit_patterns",
     "load_digits",
     "load_model",
     "load_photo",
     "manipulate",
+    "manipulation_loss",
     "metrics",
     "model_names",
     "photo_names",

@@ -5,44 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from explman_lite import attack, figures, metrics
-from explman_lite.averaging import IntegratedGradients, SmoothGrad
 from explman_lite.bench.command import add_parser as add_bench
-from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
-from explman_lite.images import load_photo, photo_names, text_target
-from explman_lite.lrp import LRP
-from explman_lite.manipulation import Manipulation
+from explman_lite.explainers.base import Explainer
+from explman_lite.explainers.registry import EXPLAINERS, ExplainerCard
 from explman_lite.maps import relevance_map
-from explman_lite.models import Network, class_names, load_model, model_names
-from explman_lite.patterns import PatternAttribution, fit_patterns
-from explman_lite.propagation import GuidedBackprop
+from explman_lite.networks.prepare import Network
+from explman_lite.networks.zoo import CARDS, card_of, class_names, load_model
+from explman_lite.pictures.photos import load_photo, photo_names, text_target
 from explman_lite.results import provenance, write_atomically
 
-
-def _pattern_attribution(model: Network, size: int) -> Explainer:
-    """Fit the patterns on the photographs at hand."""
-    photos = torch.cat([load_photo(name, size) for name in photo_names()])
-    return PatternAttribution(fit_patterns(model, photos))
-
-
-SMALLEST = 32
-"""Height and width that the networks can halve five times."""
-PHOTO_MODELS = [name for name in model_names() if name != "digits_vgg"]
-METHODS: dict[str, Callable[[Network, int], Explainer]] = {
-    "gradient": lambda model, size: Gradient(),
-    "gradient-times-input": lambda model, size: GradientTimesInput(),
-    "guided-backprop": lambda model, size: GuidedBackprop(),
-    "integrated-gradients": lambda model, size: IntegratedGradients(),
-    "lrp": lambda model, size: LRP(),
-    "pattern-attribution": _pattern_attribution,
-    "smoothgrad": lambda model, size: SmoothGrad(),
-}
+MODELS = sorted(card.name for card in CARDS.values() if card.reads == "photographs")
+METHODS: dict[str, ExplainerCard] = {card.option: card for card in EXPLAINERS.values()}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,10 +65,15 @@ def _parser() -> argparse.ArgumentParser:
         help="an image file or photo whose own explanation is the target, or text:SENTENCE",
     )
     command.add_argument("--method", choices=sorted(METHODS), default="gradient")
-    command.add_argument("--model", choices=PHOTO_MODELS, default="efficientnet_lite0")
-    command.add_argument("--steps", type=int, default=100)
+    command.add_argument("--model", choices=MODELS, default="efficientnet_lite0")
+    command.add_argument("--steps", type=int, default=attack.Settings.steps)
     command.add_argument("--lr", type=float, help="largest step size; by method if not given")
-    command.add_argument("--output-weight", type=float, default=13.0, help="weight of the output")
+    command.add_argument(
+        "--output-weight",
+        type=float,
+        default=attack.Settings.output_weight,
+        help="weight of the output",
+    )
     command.add_argument("--epsilon", type=float, help="bound on the change of any pixel")
     command.add_argument("--size", type=int, default=224, help="height and width in pixels")
     command.add_argument(
@@ -112,11 +96,14 @@ def _device(text: str) -> torch.device:
 
 
 def _manipulate(options: argparse.Namespace) -> None:
-    if options.size < SMALLEST:
-        raise ValueError(f"--size must be at least {SMALLEST} pixels, got {options.size}")
+    smallest = card_of(options.model).smallest
+    if options.size < smallest:
+        raise ValueError(
+            f"--size must be at least {smallest} pixels for {options.model}, got {options.size}"
+        )
     image = load_photo(options.image, options.size).to(options.device)
     model = load_model(options.model, options.device)
-    explainer = METHODS[options.method](model, options.size)
+    explainer = _explainer(options, model)
     target = _target_map(options, model, explainer).to(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     result = attack.manipulate(
@@ -132,6 +119,15 @@ def _manipulate(options: argparse.Namespace) -> None:
     _save(result, options)
 
 
+def _explainer(options: argparse.Namespace, model: Network) -> Explainer:
+    """Make the explainer; what has to be fitted is fitted on the photographs at hand."""
+    card = METHODS[options.method]
+    if card.fit is None:
+        return card.make()
+    photos = torch.cat([load_photo(name, options.size) for name in photo_names()])
+    return card.make(model, photos.to(options.device))
+
+
 def _target_map(options: argparse.Namespace, model: Network, explainer: Explainer) -> Tensor:
     if options.target.startswith("text:"):
         return text_target(options.target.removeprefix("text:"), options.size)
@@ -141,7 +137,7 @@ def _target_map(options: argparse.Namespace, model: Network, explainer: Explaine
     return relevance_map(explainer(model, picture, predicted))
 
 
-def _save(result: Manipulation, options: argparse.Namespace) -> None:
+def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
     import numpy as np
     from PIL import Image
 

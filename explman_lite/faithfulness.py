@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explman_lite.explainers import class_logits
+from explman_lite.explainers.base import class_logits
 from explman_lite.validation import check_count, check_images, check_model, check_target_maps
 
 

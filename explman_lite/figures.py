@@ -22,7 +22,7 @@ from torch import Tensor
 from explman_lite.maps import to_numpy
 
 if TYPE_CHECKING:
-    from explman_lite.manipulation import Manipulation
+    from explman_lite.attack.result import Manipulation
 
 MAP_COLOURS = "inferno"
 BEFORE, AFTER, THIRD = "#0072B2", "#D55E00", "#009E73"

@@ -13,22 +13,18 @@ from torch import Tensor, nn
 
 from explman_lite import figures, metrics
 from explman_lite.attack import manipulate
-from explman_lite.averaging import BetaSmoothing, IntegratedGradients
-from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
-from explman_lite.lrp import LRP
+from explman_lite.explainers.base import Explainer
+from explman_lite.explainers.gradients import Gradient
+from explman_lite.explainers.registry import EXPLAINERS
+from explman_lite.explainers.smoothed import BetaSmoothing
 from explman_lite.maps import relevance_map, scale_to_mean_one
-from explman_lite.models import Network
-from explman_lite.propagation import GuidedBackprop
+from explman_lite.networks.prepare import Network
+from explman_lite.networks.smoothing import smoothed
 from explman_lite.slider import data_uri
-from explman_lite.smoothing import smoothed
 from explman_lite.validation import check_images, check_model, check_target_maps
 
 METHODS: dict[str, Explainer] = {
-    "Gradient": Gradient(),
-    "Gradient × Input": GradientTimesInput(),
-    "Integrated Gradients": IntegratedGradients(steps=10),
-    "Guided Backprop": GuidedBackprop(),
-    "LRP": LRP(),
+    card.title: card.make(points=10) for card in EXPLAINERS.values() if card.fit is None
 }
 _BETAS = (0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300)
 _SHARPNESS = {f"β = {beta:g}": beta for beta in _BETAS}
@@ -183,7 +179,7 @@ def _checked(model: nn.Module, image: Tensor, explainer: Explainer) -> tuple[Net
     check_images(image, "image")
     if len(image) != 1 or image.shape[1] not in {1, 3}:
         raise ValueError(f"image must be one picture (1, 1 or 3, H, W), got {tuple(image.shape)}")
-    if not isinstance(explainer, Explainer) or isinstance(explainer, BetaSmoothing):
+    if not isinstance(explainer, Explainer) or explainer.is_smooth:
         raise TypeError(f"expected an unsmoothed Explainer, got {type(explainer).__name__}")
     relu = smoothed(model, None)
     return relu, relu(image).argmax(dim=1)

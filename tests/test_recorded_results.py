@@ -11,10 +11,14 @@ import pytest
 from chapters import NOTEBOOKS, read
 from execute_notebooks import code_digest
 
+import explman_lite as el
 from explman_lite.bench import SUITES, measure
-from explman_lite.bench.defense import BETAS, SAMPLES
 from explman_lite.results import load_provenance, load_table
 
+SMOOTHED, AVERAGED = (
+    [card.name for card in el.DEFENSES.values() if card.family == family]
+    for family in ("softplus", "noise")
+)
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -81,7 +85,7 @@ SAMPLED = {
     # suite: rows, the largest deviation of a correlation, and the methods that are quick enough
     "digits": (4, 1e-3, None),
     "photos": (1, 0.1, ("Gradient", "GradientTimesInput", "GuidedBackprop")),
-    "defense-photos": (1, 0.1, ("Gradient", *(f"BetaSmoothing({beta:g})" for beta in BETAS))),
+    "defense-photos": (1, 0.1, ("Gradient", *SMOOTHED)),
 }
 """Photographs are attacked in float32, where rounding errors grow from step to step."""
 
@@ -127,7 +131,7 @@ def test_a_batch_of_the_defense_comes_out_again():
     draw = random.Random(date.today().toordinal())
     table = load_table(RESULTS / "defense.csv")
     jobs = SUITES["defense"].jobs(load_provenance(RESULTS / "defense.csv")["settings"]["seed"])
-    quick = ("Gradient", *(f"BetaSmoothing({beta:g})" for beta in BETAS))
+    quick = ("Gradient", *SMOOTHED)
     job = draw.choice([j for j in jobs if j.case.settings == "adaptive" and j.case.method in quick])
     rows = table[(table.method == job.case.method) & (table.settings == job.case.settings)]
     expected = rows.set_index("pair").loc[[pair.number for pair in job.pairs]].reset_index()
@@ -206,10 +210,10 @@ def test_on_digits_no_defence_stops_an_adaptive_attacker():
     medians = adaptive("defense")
     relu = medians.gain["Gradient"]
     assert relu > 0.2
-    useful = [f"BetaSmoothing({beta:g})" for beta in BETAS if beta >= 2]
+    useful = [name for name in SMOOTHED if el.DEFENSES[name].strength >= 2]
     assert (medians.gain[useful] > 0.7 * relu).all()
     assert medians.gain["BetaSmoothing(0.5)"] > 0.4 * relu
-    averaged = [f"SmoothGrad({count})" for count in SAMPLES]
+    averaged = AVERAGED
     assert (medians.gain[averaged] > relu - 0.01).all()
     assert (medians.pcc_original + 0.1 < medians.pcc_original_noise).all()
     assert medians.pcc_original_noise.min() > 0.905
@@ -218,7 +222,7 @@ def test_on_digits_no_defence_stops_an_adaptive_attacker():
 
 def test_on_digits_a_forgery_is_worth_less_in_a_map_it_was_not_made_for():
     medians = adaptive("defense")
-    smooth = [f"BetaSmoothing({beta:g})" for beta in BETAS if beta <= 5]
+    smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 5]
     assert (medians.pcc_target[smooth] - medians.pcc_target_transferred[smooth] > 0.1).all()
     assert (medians.pcc_target[smooth] - medians.pcc_target_gradient[smooth] > 0.1).all()
 
@@ -229,14 +233,14 @@ def test_a_forgery_of_the_relu_map_reaches_a_map_of_beta_5_in_part_and_smoother_
 ):
     medians = adaptive(suite)
     passed = medians.pcc_target_transferred - medians.pcc_target_unattacked
-    smooth = [f"BetaSmoothing({beta:g})" for beta in BETAS if beta <= 2]
+    smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 2]
     assert passed[smooth].abs().max() < 0.05
     assert passed["BetaSmoothing(5)"] > 0.08
 
 
 def test_on_digits_smoothing_changes_the_map_and_helps_pixel_flipping():
     medians = adaptive("defense")
-    smooth = [f"BetaSmoothing({beta:g})" for beta in BETAS]
+    smooth = SMOOTHED
     likeness = medians.pcc_gradient[smooth]
     assert likeness.is_monotonic_increasing
     assert likeness.iloc[0] < 0.5
@@ -252,7 +256,7 @@ def test_on_photographs_smoothing_takes_away_a_part_of_the_gain():
     assert share[["BetaSmoothing(5)", "BetaSmoothing(10)"]].between(0.8, 0.95).all()
     assert share[["BetaSmoothing(1)", "BetaSmoothing(2)"]].between(0.6, 0.75).all()
     assert share["BetaSmoothing(0.5)"] < 0.5
-    averaged = [f"SmoothGrad({count})" for count in SAMPLES]
+    averaged = AVERAGED
     assert share[averaged].between(0.8, 0.95).all()
     assert medians.pcc_target_fresh[averaged].max() < 0.25
     fresh = medians.pcc_target_fresh - medians.pcc_target_unattacked
@@ -261,7 +265,7 @@ def test_on_photographs_smoothing_takes_away_a_part_of_the_gain():
     assert (
         medians.pcc_original_noise["Gradient"] < 0.35 < medians.pcc_original["BetaSmoothing(0.5)"]
     )
-    smooth = [f"BetaSmoothing({beta:g})" for beta in BETAS if beta <= 5]
+    smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 5]
     assert medians.pcc_target_transferred[smooth].max() < 0.25
     assert medians.flipping[averaged].max() < medians.flipping.drop(averaged).min()
     assert medians.flipping.idxmax() == "Gradient"
@@ -282,7 +286,7 @@ def test_softplus_costs_a_few_gradients_and_smoothgrad_its_samples():
     table = load_table(RESULTS / "defense_cost.csv").pivot(
         index="method", columns="model", values="explanations"
     )
-    smooth = table.loc[[f"BetaSmoothing({beta:g})" for beta in BETAS]]
+    smooth = table.loc[SMOOTHED]
     assert smooth.min().min() > 1
     assert smooth.max().max() < 4
     assert (table.loc["SmoothGrad(10)"] > 1.5 * smooth.max()).all()

@@ -7,13 +7,19 @@ from matplotlib.figure import Figure
 from recorded_suites import spread
 from recorded_tables import recorded
 
-from explman_lite.bench.defense import BETAS, SAMPLES, UNPROTECTED
+import explman_lite as el
 from explman_lite.figures import AFTER, BEFORE, THIRD
 
+_CARDS = [*el.DEFENSES.values()]
+# The sharpest first, beside the ReLU that it is nearest to.
+_SHARPEST_FIRST = [card for card in reversed(_CARDS) if card.family == "softplus"]
 NAMES = {
-    UNPROTECTED: "ReLU",
-    **{f"BetaSmoothing({beta:g})": f"β = {beta:g}" for beta in reversed(BETAS)},
-    **{f"SmoothGrad({count})": f"SmoothGrad, {count} samples" for count in SAMPLES},
+    card.name: card.title
+    for card in [
+        *(card for card in _CARDS if card.family == "none"),
+        *_SHARPEST_FIRST,
+        *(card for card in _CARDS if card.family == "noise"),
+    ]
 }
 
 

@@ -5,18 +5,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from recorded_tables import recorded
 
+import explman_lite as el
 from explman_lite.bench import compare_methods
 from explman_lite.figures import AFTER, BEFORE
 
-NAMES = {
-    "Gradient": "Gradient",
-    "GradientTimesInput": "Gradient × Input",
-    "IntegratedGradients": "Integrated Gradients",
-    "GuidedBackprop": "Guided Backprop",
-    "LRP": "LRP",
-    "PatternAttribution": "Pattern Attribution",
-}
-GRADIENTS, PROPAGATIONS = list(NAMES)[:3], list(NAMES)[4:]
+_CARDS = [card for card in el.EXPLAINERS.values() if card.in_paper]
+NAMES = {card.name: card.title for card in _CARDS}
+GRADIENTS, PROPAGATIONS = (
+    [card.name for card in _CARDS if card.family == family]
+    for family in ("gradient", "propagation")
+)
 
 
 def claims() -> pd.DataFrame:

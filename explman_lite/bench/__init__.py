@@ -4,6 +4,7 @@
 a cluster, and `compare_methods` reads the table.
 """
 
+from explman_lite.attack import attack_defense
 from explman_lite.bench.compare import (
     Comparison,
     Interval,
@@ -11,16 +12,14 @@ from explman_lite.bench.compare import (
     compare_methods,
     paired_difference,
 )
-from explman_lite.bench.defense import DEFENSES, attack_defense, defense_columns
+from explman_lite.bench.defense import defense_columns
 from explman_lite.bench.measurement import measure
 from explman_lite.bench.runner import run
-from explman_lite.bench.settings import paper_settings
-from explman_lite.bench.suites import METHODS, SUITES, Case, Job, Pair, Suite
+from explman_lite.bench.suites import SUITES, Attack, Case, Job, Pair, Suite
 
 __all__ = [
-    "DEFENSES",
-    "METHODS",
     "SUITES",
+    "Attack",
     "Case",
     "Comparison",
     "Interval",
@@ -33,6 +32,5 @@ __all__ = [
     "defense_columns",
     "measure",
     "paired_difference",
-    "paper_settings",
     "run",
 ]

@@ -17,23 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from explman_lite import metrics
-from explman_lite.attack import manipulate
-from explman_lite.averaging import IntegratedGradients
-from explman_lite.bench.defense import DEFENSES, UNPROTECTED, attack_defense, defense_columns
-from explman_lite.bench.pictures import GENERATED, Pictures, open_pictures
-from explman_lite.bench.settings import (
-    adaptive_settings,
-    paper_defense_settings,
-    paper_settings,
-)
-from explman_lite.bench.suites import ARCHITECTURES, Job
-from explman_lite.explainers import Explainer, Gradient, GradientTimesInput
-from explman_lite.lrp import LRP
-from explman_lite.manipulation import Manipulation
+from explman_lite.attack import Manipulation, Settings, attack_defense
+from explman_lite.bench.defense import defense_columns
+from explman_lite.bench.suites import Job
+from explman_lite.explainers.base import Explainer
+from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, UNPROTECTED
 from explman_lite.maps import relevance_map
-from explman_lite.models import IMAGENET_MEAN, IMAGENET_STD, Network, load_model, prepare
-from explman_lite.patterns import PatternAttribution, fit_patterns
-from explman_lite.propagation import GuidedBackprop
+from explman_lite.networks.prepare import Network, prepare
+from explman_lite.networks.zoo import card_of, load_model
+from explman_lite.pictures.collections import GENERATED, Pictures, open_pictures
 
 _ONE_AT_A_TIME = Lock()
 """A worker may have several threads, but has one device: jobs of a process wait for each other."""
@@ -49,7 +41,7 @@ class _Stage(NamedTuple):
     def load(self, indices: Iterable[int]) -> Tensor:
         """Load pictures (N, C, H, W) as the network wants them."""
         images = torch.stack([self.pictures.picture(index) for index in indices])
-        return images.to(next(self.network.parameters()))
+        return images.to(_weight(self.network))
 
     def maps(self, images: Tensor) -> Tensor:
         """Explain the predicted classes of pictures: (N, H, W)."""
@@ -84,7 +76,7 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
           third picture, which has what all maps of such pictures have in common, as shuffled
           pixels would not;
         - ``diverged``, ``steps``, ``seconds`` per pair, and ``device``;
-        - for a defence, also what `defense_columns` measures.
+        - what the suite measures besides, such as `defense_columns`.
 
     Raises
     ------
@@ -107,8 +99,8 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
         columns: dict[str, Any] = result.summary().to_dict("list")
         seconds = (time.perf_counter() - start) / len(job.pairs)
         columns |= _controls(job, stage, result)
-        if _is_defense(job):
-            columns |= _defense_columns(job, stage, result, data)
+        for measures in job.measures:
+            columns |= MEASUREMENTS[measures](job, stage, result, data)
     columns |= {
         "diverged": result.diverged.cpu().numpy(),
         "steps": len(result.history),
@@ -124,7 +116,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _labels(job: Job, pictures: Pictures) -> dict[str, Any]:
-    """Say which pair of which case a row is about."""
+    """Return which pair of which case each row is about."""
     return {
         "suite": job.suite,
         **job.case._asdict(),
@@ -138,36 +130,32 @@ def _labels(job: Job, pictures: Pictures) -> dict[str, Any]:
 def _attack(job: Job, stage: _Stage) -> Manipulation:
     images = stage.load(pair.source for pair in job.pairs)
     target_maps = stage.maps(stage.load(pair.target for pair in job.pairs))
-    given = stage.network, images, target_maps, stage.explainer
-    settings = _attack_settings(job, stage, images)
+    settings = _settings(job, stage, images)
     if job.steps is not None:
-        settings["steps"] = job.steps
+        settings = replace(settings, steps=job.steps)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the attack diverged", RuntimeWarning)
-        warnings.filterwarnings("error", "interrupted after", RuntimeWarning)
-        try:
-            if _is_defense(job):
-                return attack_defense(*given, _seeds(job), **settings)
-            return manipulate(*given, progress=False, **settings)
-        except RuntimeWarning as interrupted:
-            raise KeyboardInterrupt(str(interrupted)) from None
+        warnings.filterwarnings("ignore", "the attack diverged|interrupted", RuntimeWarning)
+        result = attack_defense(
+            stage.network,
+            images,
+            target_maps,
+            stage.explainer,
+            _seeds(job),
+            restarts=job.attack.searches,
+            **settings.keywords(),
+        )
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
-def _is_defense(job: Job) -> bool:
-    return job.suite.startswith("defense")
-
-
-def _attack_settings(job: Job, stage: _Stage, images: Tensor) -> dict[str, Any]:
-    model, method, settings = job.case
-    if settings == "adaptive":
-        return adaptive_settings(model)
-    if settings == "ours":
-        return {}
-    if _is_defense(job):
-        return paper_defense_settings(model)
+def _settings(job: Job, stage: _Stage, images: Tensor) -> Settings:
+    if job.attack.settings is not None:
+        return job.attack.settings
     with torch.no_grad():
         logits = stage.network(images)
-    return paper_settings(model, method, logits, images.shape[-2] * images.shape[-1])
+    pixels = images.shape[-2] * images.shape[-1]
+    return Settings.paper(job.case.method, job.case.model, logits=logits, pixels=pixels)
 
 
 def _defense_columns(
@@ -178,7 +166,14 @@ def _defense_columns(
     targets = stage.load(pair.target for pair in job.pairs)
     with torch.no_grad():
         classes = stage.network(targets).argmax(dim=1)
-    return defense_columns(stage.network, result, unprotected, (targets, classes))
+    patch = card_of(job.case.model).patch
+    return defense_columns(stage.network, result, unprotected, (targets, classes), patch)
+
+
+MEASUREMENTS: dict[str, Callable[[Job, _Stage, Manipulation, str | None], dict[str, Any]]] = {
+    "defense": _defense_columns
+}
+"""What a suite can ask to be measured beside the attack and its controls."""
 
 
 @lru_cache(maxsize=16)
@@ -235,25 +230,18 @@ def _stage(
 ) -> _Stage:
     pictures = open_pictures(collection, data)
     network = _network(model, collection == GENERATED, precision)
-    if method == "PatternAttribution":
-        images = pictures.for_patterns().to(next(network.parameters()))
-        return _Stage(network, PatternAttribution(fit_patterns(network, images)), pictures)
-    explainers: dict[str, Callable[[], Explainer]] = {
-        "Gradient": Gradient,
-        "GradientTimesInput": GradientTimesInput,
-        "IntegratedGradients": lambda: IntegratedGradients(path_points),
-        "GuidedBackprop": GuidedBackprop,
-        "LRP": LRP,
-        **DEFENSES,
-    }
-    return _Stage(network, explainers[method](), pictures)
+    if method in DEFENSES:
+        return _Stage(network, DEFENSES[method].make(), pictures)
+    card = EXPLAINERS[method]
+    fitted_to = None if card.fit is None else pictures.for_patterns().to(_weight(network))
+    return _Stage(network, card.make(network, fitted_to, points=path_points), pictures)
 
 
 @lru_cache(maxsize=1)
 def _network(name: str, made_up: bool, precision: str) -> Network:
     """Load a network, or an untrained one where the pictures are made up as well."""
     try:
-        loaded = _untrained(name) if made_up and name in ARCHITECTURES else load_model(name)
+        loaded = _untrained(name) if made_up and card_of(name).downloaded else load_model(name)
     except OSError as error:
         raise OSError(f"the weights of {name} cannot be loaded: {error}") from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -273,7 +261,13 @@ def _untrained(name: str) -> Network:
         if isinstance(getattr(model, "classifier", None), nn.Sequential):
             dense = next(layer for layer in model.classifier if isinstance(layer, nn.Linear))
             model.classifier = nn.Linear(dense.in_features, 10)
-    return prepare(model, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    card = card_of(name)
+    return prepare(model, mean=card.mean, std=card.std)
+
+
+def _weight(network: Network) -> Tensor:
+    """Return a weight, for its device and type."""
+    return next(network.parameters())
 
 
 @contextmanager

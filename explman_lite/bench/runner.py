@@ -12,9 +12,8 @@ from tqdm.auto import tqdm
 from explman_lite.bench.cluster import Measured, measure_on_cluster
 from explman_lite.bench.measurement import measure
 from explman_lite.bench.parts import Parts
-from explman_lite.bench.pictures import open_pictures
-from explman_lite.bench.settings import defense_settings, our_settings
 from explman_lite.bench.suites import SUITES, Job, Suite
+from explman_lite.pictures.collections import open_pictures
 from explman_lite.results import save_table
 
 
@@ -131,7 +130,7 @@ def _known(suite: str | Suite) -> Suite:
 
 
 def _settings(plan: Suite, seed: int, pairs: int, smoke: bool) -> dict[str, Any]:
-    """Gather what decides the numbers, besides versions and machine."""
+    """Return what decides the numbers, besides versions and machine."""
     return {
         "suite": plan.name,
         "smoke": smoke,
@@ -142,8 +141,7 @@ def _settings(plan: Suite, seed: int, pairs: int, smoke: bool) -> dict[str, Any]
         "batch": plan.batch,
         "path_points": plan.path_points,
         "steps": plan.steps,
-        "ours": our_settings(),
-        **defense_settings({case.model for case in plan.cases if case.settings == "adaptive"}),
+        "attacks": {name: attack.record() for name, attack in plan.attacks.items()},
     }
 
 

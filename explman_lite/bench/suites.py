@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from explman_lite.bench.defense import DEFENSES, UNPROTECTED
-from explman_lite.bench.pictures import (
+from explman_lite.attack import Settings
+from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, UNPROTECTED
+from explman_lite.pictures.collections import (
     DIGITS,
     GENERATED,
     IMAGENETTE,
     PHOTOGRAPHS,
     SMALL_PHOTOGRAPHS,
 )
-from explman_lite.images import photo_names
+from explman_lite.pictures.photos import photo_names
 
-METHODS = (
-    "Gradient",
-    "GradientTimesInput",
-    "IntegratedGradients",
-    "GuidedBackprop",
-    "LRP",
-    "PatternAttribution",
-)
-"""The paper's six methods, by the names of our classes."""
+METHODS = tuple(card.name for card in EXPLAINERS.values() if card.in_paper)
+"""The paper's six methods."""
 
 ARCHITECTURES = ("vgg16", "resnet18", "alexnet", "densenet121")
 """The paper's four ImageNet networks, by torchvision's names."""
@@ -37,7 +31,8 @@ ARCHITECTURES = ("vgg16", "resnet18", "alexnet", "densenet121")
 PAPER_DEFENSE = "BetaSmoothing(0.8)"
 """What the paper attacks in its appendix."""
 
-Settings = Literal["ours", "paper", "adaptive"]
+Measurement = Literal["defense"]
+"""What a suite measures beside the attack and its controls."""
 
 
 class Pair(NamedTuple):
@@ -54,11 +49,36 @@ class Pair(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What is done to every pair."""
+    """What is done to every pair.
+
+    ``model`` is a name of `load_model`, ``method`` a key of `EXPLAINERS` or of `DEFENSES`, and
+    ``settings`` one of the suite's attacks.
+    """
 
     model: str
     method: str
-    settings: Settings = "ours"
+    settings: str = "ours"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """How the pairs of a case are attacked.
+
+    Attributes
+    ----------
+    settings : Settings or None
+        Of every search; None for the paper's, which depend on network, method and picture.
+    searches : int
+        How many; beyond the first they begin at random points of the ε-box, and the best counts.
+    """
+
+    settings: Settings | None = field(default_factory=Settings)
+    searches: int = 1
+
+    def record(self) -> dict[str, Any]:
+        """Return the attack as plain values, fit for JSON."""
+        how = "the paper's, by picture" if self.settings is None else self.settings.record()
+        return {"settings": how, "searches": self.searches}
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,11 @@ class Job:
     pictures : str
         The collection that the pairs refer to.
     case : Case
-        Network, method and settings.
+        Network, method and the name of the attack.
+    attack : Attack
+        What that name stands for.
+    measures : tuple of str
+        See `Suite`.
     pairs : tuple of Pair
         Attacked together, as a batch.
     seed : int
@@ -88,6 +112,8 @@ class Job:
     suite: str
     pictures: str
     case: Case
+    attack: Attack
+    measures: tuple[Measurement, ...]
     pairs: tuple[Pair, ...]
     seed: int
     precision: Literal["float32", "float64"]
@@ -97,7 +123,8 @@ class Job:
     @property
     def key(self) -> str:
         """A name for this job and no other, the same in every process."""
-        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+        values = vars(self) | {"attack": self.attack.record()}
+        digest = hashlib.sha256(repr(values).encode()).hexdigest()[:8]
         first, last = self.pairs[0].number, self.pairs[-1].number
         return f"{'-'.join(self.case)}-{first:04d}-{last:04d}-{digest}"
 
@@ -109,14 +136,17 @@ class Suite:
     Attributes
     ----------
     name, description : str
-        For people; where the name begins with ``defense``, maps are attacked as by
-        `attack_defense`.
+        For people: nothing hangs on them.
     pictures : str
-        A collection of ``explman_lite.bench.pictures``.
+        A collection of ``explman_lite.pictures.collections``.
     cases : tuple of Case
         Ordered so that those that share a network, and then a method, follow one another.
     draw : callable
         From a seed to the list of pairs.
+    attacks : mapping of str to Attack
+        The attacks by the names that the cases give them.
+    measures : tuple of str
+        What is measured beside the attack and its controls: ``"defense"`` for `defense_columns`.
     batch : int
         How many pairs make a job.
     precision : {"float32", "float64"}
@@ -140,6 +170,8 @@ class Suite:
     pictures: str
     cases: tuple[Case, ...]
     draw: Callable[[int], list[Pair]]
+    attacks: Mapping[str, Attack] = field(default_factory=lambda: {"ours": Attack()})
+    measures: tuple[Measurement, ...] = ()
     batch: int = 1
     precision: Literal["float32", "float64"] = "float32"
     path_points: int = 30
@@ -155,14 +187,16 @@ class Suite:
         ]
         return [
             Job(
-                self.name,
-                self.pictures,
-                case,
-                batch,
-                seed,
-                self.precision,
-                self.path_points,
-                self.steps,
+                suite=self.name,
+                pictures=self.pictures,
+                case=case,
+                attack=self.attacks[case.settings],
+                measures=self.measures,
+                pairs=batch,
+                seed=seed,
+                precision=self.precision,
+                path_points=self.path_points,
+                steps=self.steps,
             )
             for case, batch in product(self.cases, batches)
         ]
@@ -222,11 +256,19 @@ def ordered_pairs(seed: int, available: int, rounds: int | None = None) -> list[
 
 
 _IMAGENETTE_SIZE = 3925
-_TWO_WAYS: tuple[Settings, ...] = ("paper", "ours")
 
 
 def _adaptive_cases(model: str) -> tuple[Case, ...]:
     return tuple(Case(model, defense, "adaptive") for defense in DEFENSES)
+
+
+def _within(epsilon: float, steps: int) -> Attack:
+    """Attack within an ε-box, so that defences can be compared.
+
+    Left alone, an attacker of a smoother map takes larger steps away from the picture and gets
+    further.
+    """
+    return Attack(Settings(steps=steps, lr=epsilon / 4, epsilon=epsilon), searches=2)
 
 
 SUITES: dict[str, Suite] = {
@@ -258,9 +300,10 @@ SUITES: dict[str, Suite] = {
                 Case(model, method, settings)
                 for model in ARCHITECTURES
                 for method in (METHODS if model == "vgg16" else METHODS[:1])
-                for settings in _TWO_WAYS
+                for settings in ("paper", "ours")
             ),
             partial(random_pairs, available=_IMAGENETTE_SIZE, count=100),
+            attacks={"paper": Attack(None), "ours": Attack()},
         ),
         Suite(
             "defense",
@@ -269,6 +312,11 @@ SUITES: dict[str, Suite] = {
             _adaptive_cases("digits_vgg")
             + tuple(Case("digits_vgg", name, "paper") for name in (UNPROTECTED, PAPER_DEFENSE)),
             partial(random_pairs, available=360, count=100),
+            attacks={
+                "adaptive": _within(epsilon=0.1, steps=60),
+                "paper": Attack(Settings.paper("Gradient", "digits_vgg", against_smoothing=True)),
+            },
+            measures=("defense",),
             batch=25,
             precision="float64",
         ),
@@ -278,6 +326,8 @@ SUITES: dict[str, Suite] = {
             SMALL_PHOTOGRAPHS,
             _adaptive_cases("efficientnet_lite0"),
             partial(ordered_pairs, available=len(photo_names()), rounds=1),
+            attacks={"adaptive": _within(epsilon=0.03, steps=40)},
+            measures=("defense",),
         ),
     )
 }

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explman_lite.averaging import IntegratedGradients
 from explman_lite.checks.random_numbers import normal
 from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
-from explman_lite.explainers import Gradient, GradientTimesInput
+from explman_lite.explainers.averaging import IntegratedGradients
+from explman_lite.explainers.gradients import Gradient, GradientTimesInput
 from explman_lite.maps import scale_to_mean_one
 
 

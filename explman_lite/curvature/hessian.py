@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
-from explman_lite.explainers import class_logits
+from explman_lite.explainers.base import class_logits
 from explman_lite.validation import check_model, check_points, check_positive
 
 EXACT = 256

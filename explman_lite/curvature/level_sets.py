@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from explman_lite.curvature.hessian import same_class
-from explman_lite.explainers import input_gradient
+from explman_lite.explainers.base import input_gradient
 from explman_lite.validation import check_model, check_points, check_positive
 
 _AT_ONCE = 8

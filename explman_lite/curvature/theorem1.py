@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from explman_lite.curvature.hessian import largest_eigenvalues, principal_curvatures, same_class
 from explman_lite.curvature.level_sets import LevelSetPath, norms_of
-from explman_lite.layers import (
-    FrozenConv2d,
+from explman_lite.networks.layers import (
+    Conv2d,
     Normalize,
     SmoothReLU,
     convolution,
     transposed_convolution,
 )
-from explman_lite.models import prepare
+from explman_lite.networks.prepare import as_network
 from explman_lite.validation import check_classes, check_model, check_points
 
 
@@ -162,7 +162,7 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
 
 def _chain(model: nn.Module) -> list[nn.Module]:
     """List the layers of a network in which each feeds the next, and a dense one is the last."""
-    network = prepare(model)
+    network = as_network(model)
     layers = dict(network.named_modules())
     chain: list[nn.Module] = []
     previous, *rest = network.graph.nodes
@@ -188,7 +188,7 @@ def _norm(layer: nn.Module, values: Tensor) -> float:
         return float(torch.linalg.matrix_norm(layer.weight, 2))
     if isinstance(layer, Normalize):
         return float(1 / layer.std.min())
-    if isinstance(layer, FrozenConv2d):
+    if isinstance(layer, Conv2d):
         return _convolution_norm(layer, values.shape)
     pools = isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)) and layer.kernel_size == layer.stride
     if pools or isinstance(layer, SmoothReLU):
@@ -196,7 +196,7 @@ def _norm(layer: nn.Module, values: Tensor) -> float:
     raise ValueError(f"no bound is known for the layer {layer}")
 
 
-def _convolution_norm(layer: FrozenConv2d, shape: torch.Size) -> float:
+def _convolution_norm(layer: Conv2d, shape: torch.Size) -> float:
     """Find the largest singular value of a convolution of one picture, by Lanczos's method."""
 
     def gram(vector: Tensor) -> Tensor:

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -67,22 +69,19 @@ def imagenet() -> el.Network:
     return el.load_model()
 
 
-def _pattern_attribution(network: el.Network) -> el.PatternAttribution:
-    generator = torch.Generator().manual_seed(4)
-    data = torch.rand(40, 3, 16, 16, dtype=torch.float64, generator=generator)
-    return el.PatternAttribution(el.fit_patterns(network, data))
+def _registered(card: el.ExplainerCard) -> Callable[[el.Network], el.Explainer]:
+    def make(network: el.Network) -> el.Explainer:
+        generator = torch.Generator().manual_seed(4)
+        data = torch.rand(40, 3, 16, 16, dtype=torch.float64, generator=generator)
+        return card.make(network, data, points=5)
+
+    return make
 
 
-EXPLAINERS = {
-    "Gradient": lambda network: el.Gradient(),
-    "GradientTimesInput": lambda network: el.GradientTimesInput(),
-    "IntegratedGradients": lambda network: el.IntegratedGradients(steps=5),
-    "GuidedBackprop": lambda network: el.GuidedBackprop(),
-    "LRP z+": lambda network: el.LRP(),
+EXPLAINERS: dict[str, Callable[[el.Network], el.Explainer]] = {
+    **{name: _registered(card) for name, card in el.EXPLAINERS.items()},
     "LRP γ": lambda network: el.LRP("gamma"),
     "LRP ε": lambda network: el.LRP("epsilon", epsilon=1e-2),
-    "PatternAttribution": _pattern_attribution,
-    "SmoothGrad": lambda network: el.SmoothGrad(samples=4),
     "SmoothGrad, LRP, logistic": lambda network: el.SmoothGrad(
         3, 0.1, explainer=el.LRP(), distribution="logistic"
     ),

@@ -1,3 +1,5 @@
+import inspect
+import json
 import math
 
 import matplotlib.pyplot as plt
@@ -5,7 +7,7 @@ import pytest
 import torch
 
 import explman_lite as el
-from explman_lite.attack import constant, one_cycle, step_size
+from explman_lite.attack import constant, one_cycle
 
 STEP = 1e-5
 FAST = {"steps": 8, "lr": 0.02, "progress": False}
@@ -19,8 +21,8 @@ def targets():
 
 def attack_loss(model, pixels, targets, classes, logits, explainer):
     explanation = explainer.explain(model, pixels, classes)
-    distance = el.metrics.mse(el.relevance_map(explanation.attribution), targets)
-    return (distance + 2.0 * el.metrics.mse(explanation.logits, logits)).sum()
+    maps = el.relevance_map(explanation.attribution)
+    return el.manipulation_loss(maps, targets, explanation.logits, logits, 2.0).sum()
 
 
 def test_attack_gradient_equals_finite_differences(explainer, network, images, classes, targets):
@@ -186,8 +188,49 @@ def test_gamma_means_the_same_for_a_network_that_is_ten_times_as_sure(raw, image
 
 
 def test_propagated_relevance_is_attacked_at_half_the_pace():
-    assert step_size(el.LRP()) == step_size(el.BetaSmoothing(el.LRP(), 1.0)) == 2e-3
-    assert step_size(el.Gradient()) == step_size(el.IntegratedGradients()) == 4e-3
+    assert el.LRP().step_size == el.BetaSmoothing(el.LRP(), 1.0).step_size == 2e-3
+    assert el.Gradient().step_size == el.IntegratedGradients().step_size == 4e-3
+
+
+def test_the_loss_is_the_papers_with_both_terms_free_of_units():
+    """By hand, in the paper's units: maps of sum 1, and plain squares."""
+    generator = torch.Generator().manual_seed(0)
+    maps, targets = torch.rand(2, 2, 4, 5, generator=generator, dtype=torch.float64)
+    logits, original = torch.rand(2, 2, 7, generator=generator, dtype=torch.float64)
+    found = el.manipulation_loss(maps, targets, logits, original, output_weight=3.0)
+    pixels, spread = 20, original.var(dim=1, correction=0)
+    of_maps = (maps / pixels - targets / pixels).square().sum(dim=(1, 2)) * pixels
+    of_output = (logits - original).square().sum(dim=1) / 7
+    torch.testing.assert_close(found, of_maps + 3.0 / spread * of_output)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+        ({"steps": 2.0}, TypeError, "steps must be an integer, got float"),
+        ({"lr": -1.0}, ValueError, "lr must be positive and finite, got -1"),
+        ({"output_weight": math.nan}, ValueError, "output_weight must be finite"),
+        ({"beta": 3.0}, TypeError, r"beta must be a pair \(start, end\) or None, got 3"),
+        ({"beta": (0.0, 3.0)}, ValueError, "beta_start must be positive"),
+        ({"schedule": "one cycle"}, TypeError, "schedule must be a function"),
+        ({"momentum": (0.9, 1.0)}, ValueError, r"momentum must lie in \[0, 1\)"),
+        ({"epsilon": 0.0}, ValueError, "epsilon must be positive"),
+    ],
+)
+def test_settings_check_themselves_before_any_computing(settings, error, message):
+    with pytest.raises(error, match=message):
+        el.Settings(**settings)
+
+
+def test_settings_are_those_of_manipulate(network, images, targets):
+    defaults = inspect.signature(el.manipulate).parameters
+    keywords = el.Settings().keywords()
+    assert {name: defaults[name].default for name in keywords} == keywords
+    result = el.manipulate(network, images, targets, el.LRP(), steps=1, progress=False)
+    assert result.settings == el.Settings(steps=1, lr=el.LRP().step_size)
+    assert not result.interrupted
+    json.dumps(result.settings.record())
 
 
 def test_a_single_step_works(network, images, targets):
@@ -225,6 +268,7 @@ def test_an_interrupted_run_returns_what_it_has(network, images, targets):
     with pytest.warns(RuntimeWarning, match="interrupted after 4 of 8 steps"):
         result = el.manipulate(network, images, targets, el.Gradient(), callback=interrupt, **FAST)
     assert len(result.history) == 4
+    assert result.interrupted
     assert not torch.equal(result.images, images)
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 import explman_lite as el
-from explman_lite import averaging
+from explman_lite import explainers
+from explman_lite.explainers import averaging
 
 
 def test_integrated_gradients_are_complete(network, images, classes):
@@ -159,7 +160,7 @@ def test_beta_smoothing_sees_that_weights_have_changed(raw, network, images, cla
 def test_beta_smoothing_smooths_a_prepared_network_once(network, images, classes, monkeypatch):
     smooth, calls = el.BetaSmoothing(el.Gradient(), 2.0), []
     monkeypatch.setattr(
-        averaging, "smoothed", lambda *given: calls.append(given) or el.smoothed(*given)
+        explainers.smoothed, "smoothed", lambda *given: calls.append(given) or el.smoothed(*given)
     )
     for _ in range(2):
         smooth(network, images, classes)

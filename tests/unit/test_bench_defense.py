@@ -8,8 +8,7 @@ import torch
 
 import explman_lite as el
 from explman_lite import bench
-from explman_lite.bench import defense
-from explman_lite.bench.settings import adaptive_settings, paper_defense_settings
+from explman_lite.attack import restarts
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def maps(model, explainer, images):
 def attack(model, images, others, explainer, **settings):
     seeds = [(0, number) for number in range(len(images))]
     targets = maps(model, explainer, others)
-    return defense.attack_defense(model, images, targets, explainer, seeds, **settings)
+    return restarts.attack_defense(model, images, targets, explainer, seeds, **settings)
 
 
 def test_more_searches_never_end_further_from_the_target(model, images, others):
@@ -53,16 +52,16 @@ def test_more_searches_never_end_further_from_the_target(model, images, others):
 def test_a_search_that_loses_the_class_is_not_the_best(model, images, others):
     found = attack(model, images, others, el.Gradient(), steps=1)
     perfect = replace(found, maps=found.target_maps, logits=found.logits.roll(1, dims=1))
-    torch.testing.assert_close(defense._better(found, perfect).maps, found.maps)
+    torch.testing.assert_close(restarts._better(found, perfect).maps, found.maps)
     kept = replace(found, maps=found.target_maps)
-    torch.testing.assert_close(defense._better(found, kept).maps, found.target_maps)
+    torch.testing.assert_close(restarts._better(found, kept).maps, found.target_maps)
 
 
 def test_starts_depend_on_the_pair_alone(images):
     seeds = [(0, 5, 1), (0, 6, 1), (0, 7, 1)]
-    together = defense._random_start(images, seeds, 0.1)
-    torch.testing.assert_close(defense._random_start(images[1:2], seeds[1:2], 0.1), together[1:2])
-    assert not torch.equal(defense._random_start(images[1:2], [(0, 6, 2)], 0.1), together[1:2])
+    together = restarts._random_start(images, seeds, 0.1)
+    torch.testing.assert_close(restarts._random_start(images[1:2], seeds[1:2], 0.1), together[1:2])
+    assert not torch.equal(restarts._random_start(images[1:2], [(0, 6, 2)], 0.1), together[1:2])
 
 
 def test_the_map_that_is_shown_is_the_map_that_is_attacked(model, images, others):
@@ -81,7 +80,7 @@ def test_suites_attack_every_defence_and_two_of_them_as_the_paper_did():
     for suite in ("defense", "defense-photos"):
         cases = bench.SUITES[suite].cases
         adaptive = [case.method for case in cases if case.settings == "adaptive"]
-        assert adaptive == list(defense.DEFENSES)
+        assert adaptive == list(el.DEFENSES)
     as_paper = [case.method for case in bench.SUITES["defense"].cases if case.settings == "paper"]
     assert as_paper == ["Gradient", "BetaSmoothing(0.8)"]
 
@@ -114,8 +113,9 @@ def test_a_row_says_what_smoothing_costs_and_what_passes_over(model):
     np.testing.assert_allclose(
         table.top_k_gradient, el.metrics.top_k_overlap(plain_map, smooth_map), rtol=1e-4
     )
-    settings = adaptive_settings("digits_vgg") | {"steps": 4}
-    forged = attack(model, source, target, el.Gradient(), **settings)
+    adaptive = bench.SUITES["defense"].attacks["adaptive"]
+    settings = replace(adaptive.settings, steps=4).keywords()
+    forged = attack(model, source, target, el.Gradient(), restarts=adaptive.searches, **settings)
     judged = el.relevance_map(smooth(model, forged.images, forged.classes))
     np.testing.assert_allclose(
         table.pcc_target_transferred,
@@ -132,8 +132,35 @@ def test_a_judge_with_other_noise_is_asked_where_there_is_noise():
 
 
 def test_the_papers_attack_on_a_smoothed_map_takes_small_equal_steps():
-    settings = paper_defense_settings("efficientnet_lite0")
-    assert settings["steps"] == 500
-    assert settings["lr"] == pytest.approx(2.5e-4 * 0.226, rel=1e-2)
-    assert settings["schedule"](0.9) == 1
+    settings = bench.SUITES["defense"].attacks["paper"].settings
+    assert settings == el.Settings.paper("Gradient", "digits_vgg", against_smoothing=True)
     assert row("BetaSmoothing(0.8)", "paper", steps=2).steps.tolist() == [2, 2]
+
+
+def test_a_defence_that_averages_a_propagation_is_judged_by_the_same_under_other_noise(
+    model, images, others
+):
+    """The fresh judge keeps the inner explainer and the distribution of the noise."""
+    explainer = el.SmoothGrad(2, 0.1, explainer=el.LRP(), distribution="logistic")
+    result = attack(model, images, others, explainer, steps=3)
+    classes = model(others).argmax(dim=1)
+    found = bench.defense_columns(model, result, result, (others, classes), patch=4)
+    judge = el.SmoothGrad(2, 0.1, explainer=el.LRP(), distribution="logistic", seed=1)
+    expected = el.metrics.pcc(
+        el.relevance_map(judge(model, result.images, result.classes)), maps(model, judge, others)
+    )
+    np.testing.assert_allclose(found["pcc_target_fresh"], expected)
+
+
+def test_what_a_suite_is_does_not_hang_on_its_name():
+    renamed = replace(bench.SUITES["defense"], name="smoothing", batch=1, steps=2)
+    table = bench.measure(renamed.jobs(limit=1)[0])
+    assert table.pcc_gradient.notna().all()
+    assert table.steps.tolist() == [2]
+
+
+def test_pictures_of_any_size_can_be_measured():
+    """Small photographs are 96 pixels wide; these have 64."""
+    suite = replace(bench.SUITES["defense-photos"], pictures="generated", steps=2, path_points=2)
+    table = bench.measure(suite.jobs(limit=1)[0])
+    assert table.flipping.notna().all()

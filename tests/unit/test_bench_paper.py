@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+import explman_lite as el
 from explman_lite import bench, results
-from explman_lite.bench import command, measurement, pictures, runner
+from explman_lite.bench import command, measurement, runner
+from explman_lite.pictures import collections as pictures
 
 
 def call(*arguments: str) -> None:
@@ -40,25 +42,46 @@ def test_the_paper_command_runs_end_to_end_without_a_network(tmp_path, monkeypat
 
 def test_the_papers_settings_are_converted_to_our_units():
     logits = torch.tensor([[-3.0, 3.0]])
-    vgg = bench.paper_settings("vgg16", "Gradient", logits, 224**2)
-    assert vgg["output_weight"] == pytest.approx(9 * 10 / 1e11 * 224**4)
-    assert vgg["lr"] == pytest.approx(1e-3 * (0.229 + 0.224 + 0.225) / 3)
-    assert {vgg["schedule"](fraction) for fraction in (0.0, 0.5, 1.0)} == {1.0}
-    assert vgg["momentum"] == (0.9, 0.999)
-    steps = {
-        case: bench.paper_settings(*case, logits, 224**2)["steps"]
-        for case in [
-            ("vgg16", "LRP"),
-            ("vgg16", "IntegratedGradients"),
-            ("alexnet", "Gradient"),
-            ("densenet121", "Gradient"),
+    vgg = el.Settings.paper("Gradient", "vgg16", logits=logits, pixels=224**2)
+    assert vgg.output_weight == pytest.approx(9 * 10 / 1e11 * 224**4)
+    assert vgg == el.Settings.paper("Gradient", "vgg16", logits=logits)
+    assert vgg.lr == pytest.approx(1e-3 * (0.229 + 0.224 + 0.225) / 3)
+    assert {vgg.schedule(fraction) for fraction in (0.0, 0.5, 1.0)} == {1.0}
+    assert vgg.momentum == (0.9, 0.999)
+    steps = [
+        el.Settings.paper(method, network).steps
+        for method, network in [
+            ("LRP", "vgg16"),
+            ("IntegratedGradients", "vgg16"),
+            ("Gradient", "alexnet"),
+            ("Gradient", "densenet121"),
         ]
-    }
-    assert list(steps.values()) == [1500, 500, 4000, 2000]
-    assert bench.paper_settings("vgg16", "LRP", logits, 1)["beta"] is None
-    assert bench.paper_settings("densenet121", "Gradient", logits, 1)["beta"] == (30.0, 300.0)
-    with pytest.raises(ValueError, match="give one, got 2"):
-        bench.paper_settings("vgg16", "LRP", torch.zeros(2, 5), 1)
+    ]
+    assert steps == [1500, 500, 4000, 2000]
+    assert el.Settings.paper("LRP", "vgg16").beta is None
+    assert el.Settings.paper("Gradient", "densenet121").beta == (30.0, 300.0)
+
+
+def test_the_papers_settings_against_a_smoothed_map():
+    found = el.Settings.paper("Gradient", "efficientnet_lite0", against_smoothing=True)
+    assert found.steps == 500
+    assert found.lr == pytest.approx(5.65e-5)
+    assert found.output_weight == el.Settings().output_weight
+    assert el.Settings.paper("Gradient", "digits_vgg", against_smoothing=True).lr == 2.5e-4
+    assert el.Settings.paper("LRP", "vgg16", against_smoothing=True).steps == 1500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("LRP", "vgg16"), {"logits": torch.zeros(2, 5)}, "logits .* of one, got"),
+        (("LRP", "vgg17"), {}, "unknown model 'vgg17'"),
+        (("SmoothGrad", "vgg16"), {"against_smoothing": True}, "does not smooth 'SmoothGrad'"),
+    ],
+)
+def test_settings_that_the_paper_does_not_have_are_refused(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        el.Settings.paper(*arguments, **options)
 
 
 @pytest.fixture

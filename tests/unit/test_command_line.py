@@ -41,7 +41,10 @@ def test_a_sentence_can_be_the_target(tmp_path):
         (["chelsea", __file__], "is not an image that can be read"),
         (["chelsea", "text:"], "text must not be empty"),
         (["chelsea", "coffee", "--steps", "0"], "steps must be at least 1"),
-        (["chelsea", "coffee", "--size", "6"], "--size must be at least 32 pixels, got 6"),
+        (
+            ["chelsea", "coffee", "--size", "6"],
+            "--size must be at least 32 pixels for efficientnet_lite0, got 6",
+        ),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_status_2(tmp_path, capsys, arguments, message):

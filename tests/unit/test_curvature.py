@@ -9,8 +9,8 @@ from torch import nn
 import explman_lite as el
 from explman_lite import curvature
 from explman_lite.curvature.hessian import EXACT
-from explman_lite.layers import FrozenConv2d
-from explman_lite.models import prepare
+from explman_lite.networks.layers import Conv2d
+from explman_lite.networks.prepare import prepare
 
 
 class Surface(nn.Module):
@@ -215,7 +215,7 @@ def test_the_norm_of_a_convolution_is_that_of_its_matrix():
     chain = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.ReLU())
     smooth = el.smoothed(nn.Sequential(*chain, nn.Flatten(), nn.Linear(27, 1)).double().eval(), 4.0)
     image = torch.zeros(1, 2, 6, 6, dtype=torch.float64)
-    convolution = next(m for m in smooth.modules() if isinstance(m, FrozenConv2d))
+    convolution = next(m for m in smooth.modules() if isinstance(m, Conv2d))
     columns = torch.eye(72, dtype=torch.float64).view(72, 2, 6, 6)
     matrix = (convolution(columns) - convolution(torch.zeros_like(columns))).flatten(1)
     outer = next(m for m in smooth.modules() if isinstance(m, nn.Linear)).weight

@@ -4,7 +4,7 @@ import torchvision
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
 
 import explman_lite as el
-from explman_lite import averaging
+from explman_lite.explainers import averaging
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,13 @@ import torch
 from torch import nn
 
 import explman_lite as el
-from explman_lite.layers import FrozenConv2d, Normalize, SmoothReLU, transposed_convolution
+from explman_lite.networks.layers import (
+    Conv2d,
+    Normalize,
+    SmoothReLU,
+    freeze,
+    transposed_convolution,
+)
 
 GEOMETRIES = {
     "plain": {"kernel_size": 3, "padding": 1},
@@ -23,7 +29,7 @@ def layer(request: pytest.FixtureRequest) -> nn.Conv2d:
 
 def test_frozen_convolution_and_both_derivatives_equal_pytorchs_bit_for_bit(layer):
     results = []
-    for convolution in (layer, FrozenConv2d.of(layer)):
+    for convolution in (layer, Conv2d.of(layer)):
         x = torch.linspace(-1, 1, 2 * 4 * 9 * 10, dtype=torch.float64).view(2, 4, 9, 10)
         x.requires_grad_()
         y = convolution(x)
@@ -35,7 +41,7 @@ def test_frozen_convolution_and_both_derivatives_equal_pytorchs_bit_for_bit(laye
 
 
 def test_frozen_convolution_passes_gradcheck_to_second_order(layer):
-    frozen = FrozenConv2d.of(layer)
+    frozen = Conv2d.of(layer)
     x = torch.rand(1, 4, 6, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(frozen, x)
     assert torch.autograd.gradgradcheck(frozen, x)
@@ -44,7 +50,7 @@ def test_frozen_convolution_passes_gradcheck_to_second_order(layer):
 @pytest.mark.parametrize("short", [torch.bfloat16, torch.float16])
 def test_transposed_convolution_and_its_derivative_take_the_type_of_the_outputs(short):
     torch.manual_seed(0)
-    layer = FrozenConv2d.of(nn.Conv2d(4, 8, 3, padding=1, groups=2))
+    layer = Conv2d.of(nn.Conv2d(4, 8, 3, padding=1, groups=2))
     outputs = torch.rand(1, 8, 6, 6, dtype=short, requires_grad=True)
     results = []
     for weight in (layer.weight, layer.weight.to(short)):
@@ -57,7 +63,7 @@ def test_transposed_convolution_and_its_derivative_take_the_type_of_the_outputs(
 
 
 def test_frozen_convolution_shares_weights_and_leaves_the_original_trainable(layer):
-    frozen = FrozenConv2d.of(layer)
+    frozen = freeze(Conv2d.of(layer))
     assert frozen.weight.data_ptr() == layer.weight.data_ptr()
     assert not frozen.weight.requires_grad
     assert layer.weight.requires_grad
@@ -66,7 +72,7 @@ def test_frozen_convolution_shares_weights_and_leaves_the_original_trainable(lay
 @pytest.mark.parametrize("options", [{"padding_mode": "circular"}, {"padding": "same"}])
 def test_frozen_convolution_names_padding_it_cannot_do(options):
     with pytest.raises(ValueError, match="zero padding"):
-        FrozenConv2d.of(nn.Conv2d(1, 1, 3, **options))
+        Conv2d.of(nn.Conv2d(1, 1, 3, **options))
 
 
 @pytest.mark.parametrize("ceiling", [None, 6.0])

@@ -8,8 +8,8 @@ from torch import fx, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import explman_lite as el
-from explman_lite import models
-from explman_lite.layers import FrozenConv2d
+from explman_lite.networks import zoo
+from explman_lite.networks.layers import Conv2d
 
 
 def test_prepare_computes_the_same_function(raw, images):
@@ -73,7 +73,7 @@ def test_prepare_freezes_folds_and_finds_every_relu(network):
     assert nn.BatchNorm2d not in kinds
     assert nn.Dropout not in kinds
     assert nn.Conv2d not in kinds
-    assert kinds.count(FrozenConv2d) == 3
+    assert kinds.count(Conv2d) == 3
     assert kinds.count(nn.ReLU) == 2
 
 
@@ -274,4 +274,4 @@ def test_a_damaged_weight_file_is_refused(tmp_path):
     damaged = tmp_path / "weights.pth"
     damaged.write_bytes(b"not the weights")
     with pytest.raises(ValueError, match=r"weights\.pth is damaged.*sha256"):
-        models.load_checkpoint(damaged, "0" * 64)
+        zoo.load_checkpoint(damaged, "0" * 64)

@@ -17,11 +17,7 @@ from explman_lite import figures
 
 EXPECTED = os.environ.get("EXPECTED_IPYWIDGETS", ipywidgets.__version__)
 EXPLAINERS = {
-    "Gradient": el.Gradient(),
-    "Gradient × Input": el.GradientTimesInput(),
-    "Integrated Gradients": el.IntegratedGradients(steps=10),
-    "Guided Backprop": el.GuidedBackprop(),
-    "LRP": el.LRP(),
+    card.title: card.make(points=10) for card in el.EXPLAINERS.values() if card.fit is None
 }
 
 
@@ -145,10 +141,15 @@ def test_a_class_and_a_method_can_be_given(model, image, drawn):
     assert controls["method"].value == "LRP"
     assert list(controls["method"].options) == list(EXPLAINERS)
     torch.testing.assert_close(list(drawn[-1].values())[1], relevance(gamma, model, image, 4))
-    noisy = el.SmoothGrad(samples=2)
-    controls, _, _ = parts(el.playground.softplus(model, image, explainer=noisy))
-    assert list(controls["method"].options) == [*EXPLAINERS, "SmoothGrad(Gradient)"]
-    assert controls["method"].value == "SmoothGrad(Gradient)"
+
+
+def test_a_method_that_is_not_registered_joins(model, image, drawn):
+    class Plain(el.Gradient):
+        pass
+
+    controls, _, _ = parts(el.playground.softplus(model, image, explainer=Plain()))
+    assert list(controls["method"].options) == [*EXPLAINERS, "Plain"]
+    assert controls["method"].value == "Plain"
 
 
 def test_a_method_that_the_network_cannot_carry_says_so_and_the_next_one_shows(image, drawn):

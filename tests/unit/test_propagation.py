@@ -14,7 +14,8 @@ from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import nn
 
 import explman_lite as el
-from explman_lite.propagation import Propagation
+from explman_lite.explainers import lrp, propagation
+from explman_lite.explainers.propagation import Propagation
 
 EPSILON = 1e-6
 
@@ -187,10 +188,11 @@ def test_lrp_zplus_conserves_relevance_even_with_biases(network, images, classes
 def test_lrp_splits_a_weight_once_and_again_when_it_changes(network, images, classes):
     explainer = el.LRP()
     first = explainer(network, images, classes)
-    known = dict(explainer._split)
+    layers = [layer for layer in network.modules() if isinstance(layer, propagation.LINEAR)]
+    known = {layer: lrp._SPLIT[layer] for layer in layers}
     torch.testing.assert_close(explainer(network, images, classes), first, rtol=0, atol=0)
     assert known
-    assert all(explainer._split[layer] is split for layer, split in known.items())
+    assert all(lrp._SPLIT[layer] is split for layer, split in known.items())
     with torch.no_grad():
         for layer in known:
             layer.weight.mul_(-0.5)
@@ -202,10 +204,9 @@ def test_lrp_splits_a_weight_once_and_again_when_it_changes(network, images, cla
 
 def test_lrp_keeps_split_weights_on_the_meta_device(network, images, classes):
     network.to("meta")
-    explainer = el.LRP()
     layer = next(layer for layer in network.modules() if isinstance(layer, nn.Linear))
-    positive, _ = explainer._signed_weights(layer)
-    assert explainer._signed_weights(layer)[0] is positive
+    positive, _ = lrp._signed_weights(layer)
+    assert lrp._signed_weights(layer)[0] is positive
 
 
 def test_lrp_can_be_stored_after_use(network, images, classes):

@@ -1,9 +1,4 @@
-"""Explainers: which pixels does the network's answer hang on?
-
-Each is called as ``explainer(model, images, classes)`` and returns the attribution (N, C, H, W)
-of the logit of each sample's class. The result is differentiable in ``images`` when those require
-a gradient: that is all an attack needs, and explainers know nothing of attacks.
-"""
+"""What all explainers are: how they are called, and what they say of themselves."""
 
 from __future__ import annotations
 
@@ -13,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from explman_lite.networks.prepare import Network
 from explman_lite.validation import (
     check_classes,
     check_fits,
@@ -33,15 +29,33 @@ class Explanation(NamedTuple):
 
 
 class Explainer(ABC):
-    """What all explainers share: the call, its checks and its name.
+    """What all explainers share: the call, its checks, and facts about the method.
 
-    A new method is a subclass with one method, `explain`.
+    A new method is a subclass with one method, `explain`, and a card in the registry. Where a fact
+    below is another, it says so.
     """
 
     @property
     def name(self) -> str:
         """The method's name for figures and tables."""
         return type(self).__name__
+
+    @property
+    def step_size(self) -> float:
+        """The largest step that suits an attack on the method, in units of the pixel range.
+
+        The values stand on ``results/optimisers.csv``.
+        """
+        return 4e-3
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether the map has a second derivative to follow even where the network has ReLUs."""
+        return False
+
+    def with_seed(self, seed: int) -> Explainer:
+        """Return the same explainer with other noise; one that draws none returns itself."""
+        return self
 
     def __call__(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
         """Explain the logits of ``classes``.
@@ -52,7 +66,8 @@ class Explainer(ABC):
             Input (N, C, H, W) in [0, 1], output logits (N, K); in evaluation mode.
         images : Tensor
             (N, C, H, W) in [0, 1], of the weights' type and on their device. If they require
-            a gradient, the attribution is differentiable in them.
+            a gradient, the attribution is differentiable in them, and in the weights of a network
+            from ``prepare(…, frozen=False)`` at any time.
         classes : Tensor
             (N,) integers: the logit to explain for each sample.
 
@@ -77,6 +92,22 @@ class Explainer(ABC):
         """Explain images that were checked before, and return the logits as well."""
 
 
+class Wrapper(Explainer):
+    """An explainer made of another one, ``explainer``, whose facts it takes over."""
+
+    explainer: Explainer
+
+    @property
+    def step_size(self) -> float:
+        """That of the inner explainer."""
+        return self.explainer.step_size
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether the inner explainer is."""
+        return self.explainer.is_smooth
+
+
 def check_explainer(explainer: object) -> None:
     """Refuse anything but an explainer, a class of explainers too."""
     if isinstance(explainer, type):
@@ -95,59 +126,23 @@ def class_logits(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.gather(1, classes.to(logits.device).long().unsqueeze(1)).squeeze(1)
 
 
+def is_differentiated(model: nn.Module, images: Tensor) -> bool:
+    """Whether an attribution will be differentiated, in the images or in the weights.
+
+    The weights count where somebody prepared the network to be trained, and not merely because
+    PyTorch's own layers require gradients unless told otherwise.
+    """
+    trained = isinstance(model, Network) and model.trainable
+    return torch.is_grad_enabled() and (images.requires_grad or trained)
+
+
 def input_gradient(model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-    """Differentiate each sample's logit by its pixels; twice if the images require it."""
-    keep_graph = images.requires_grad and torch.is_grad_enabled()
+    """Differentiate each sample's logit with respect to its pixels."""
+    keep_graph = is_differentiated(model, images)
     with torch.enable_grad():
-        inputs = images if keep_graph else images.detach().requires_grad_()
+        follows = keep_graph and images.requires_grad
+        inputs = images if follows else images.detach().requires_grad_()
         logits = model(inputs)
         score = class_logits(logits, classes).sum()
         (gradient,) = torch.autograd.grad(score, inputs, create_graph=keep_graph)
     return Explanation(gradient, logits if keep_graph else logits.detach())
-
-
-class Gradient(Explainer):
-    r"""The gradient of the logit by the pixels, the plainest saliency map.
-
-    .. math:: h(x) = \nabla_x\, g_c(x)
-
-    References
-    ----------
-    Simonyan et al. (2014), "Deep inside convolutional networks".
-
-    Examples
-    --------
-    >>> import torch, explman_lite as el
-    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)).eval()
-    >>> el.Gradient()(model, torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).shape
-    torch.Size([2, 1, 2, 2])
-    """
-
-    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Differentiate the logit."""
-        return input_gradient(model, images, classes)
-
-
-class GradientTimesInput(Explainer):
-    r"""The gradient times the pixel: how much each pixel contributes to a linear network.
-
-    .. math:: h(x) = x \odot \nabla_x\, g_c(x)
-
-    References
-    ----------
-    Shrikumar et al. (2016), "Not just a black box".
-
-    Examples
-    --------
-    >>> import torch, explman_lite as el
-    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3, bias=False)).eval()
-    >>> images, classes = torch.rand(1, 1, 2, 2), torch.tensor([1])
-    >>> attribution = el.GradientTimesInput()(model, images, classes)
-    >>> torch.allclose(attribution.sum(), model(images)[0, 1])
-    True
-    """
-
-    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Weight the gradient by the pixels."""
-        gradient, logits = input_gradient(model, images, classes)
-        return Explanation(images * gradient, logits)

@@ -9,7 +9,8 @@ import pandas as pd
 from torch import Tensor
 
 from explman_lite import metrics
-from explman_lite.explainers import Explainer
+from explman_lite.attack.settings import Settings
+from explman_lite.explainers.base import Explainer
 from explman_lite.maps import to_numpy
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Manipulation:
         above twice its start, so its best step was kept instead of the last.
     explainer : Explainer
         The method that was attacked.
+    settings : Settings
+        How, with the step size that was taken.
     """
 
     images: Tensor
@@ -72,6 +75,17 @@ class Manipulation:
     history: list[AttackStep]
     diverged: Tensor
     explainer: Explainer
+    settings: Settings
+
+    @property
+    def class_kept(self) -> Tensor:
+        """(N,) bool: whether the largest logit is still that of the same class."""
+        return self.logits.argmax(dim=1) == self.original_logits.argmax(dim=1)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the search before its last step."""
+        return len(self.history) < self.settings.steps
 
     def summary(self) -> pd.DataFrame:
         """Measure each sample.
@@ -101,7 +115,7 @@ class Manipulation:
             "image_linf": (self.images - self.original_images).abs().flatten(1).amax(dim=1),
             "output_change": metrics.output_change(self.logits, self.original_logits),
             "logit_change": metrics.logit_change(self.logits, self.original_logits),
-            "class_kept": self.logits.argmax(dim=1) == self.original_logits.argmax(dim=1),
+            "class_kept": self.class_kept,
         }
         table = pd.DataFrame({name: to_numpy(column) for name, column in columns.items()})
         return table.rename_axis("sample")

@@ -1,24 +1,25 @@
-"""Explainers that look at more than one point, and the one that does so in a single pass.
-
-Integrated Gradients averages over a path, SmoothGrad over noise; by Theorem 2 of the paper the
-softplus network averages over noise as well, for the price of one explanation.
-"""
+"""Explainers that look at more than one point: along a path, or in noise."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from explman_lite.explainers import Explainer, Explanation, Gradient, check_explainer
-from explman_lite.models import Network
-from explman_lite.smoothing import smoothed
+from explman_lite.explainers.base import (
+    Explainer,
+    Explanation,
+    Wrapper,
+    check_explainer,
+    is_differentiated,
+)
+from explman_lite.explainers.gradients import Gradient
 from explman_lite.validation import check_classes, check_count, check_logits, check_positive
 
 PIXELS_KEPT = 32 * 224**2
@@ -32,22 +33,26 @@ class _Recomputed(torch.autograd.Function):
     """Evaluate without a graph, and build it anew when the gradient is asked for.
 
     The graphs of many points at once would fill the memory. This keeps none, at the price of
-    computing each chunk twice.
+    computing each chunk twice. The weights are those that ``explain`` depends on.
     """
 
     @staticmethod
-    def forward(ctx: Any, points: Tensor, explain: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.save_for_backward(points)
+    def forward(
+        ctx: Any, explain: Callable[[Tensor], Tensor], points: Tensor, *weights: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(points, *weights)
         ctx.explain = explain
-        return explain(points.detach())
+        return explain(points.detach()).detach()
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        (points,) = ctx.saved_tensors
+        points, *weights = ctx.saved_tensors
         with torch.enable_grad():
             again = points.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(ctx.explain(again), again, grad_outputs[0])
-        return gradient, None
+            found = torch.autograd.grad(
+                ctx.explain(again), [again, *weights], grad_outputs[0], materialize_grads=True
+            )
+        return None, *found
 
 
 class Averaged(Explainer):
@@ -58,10 +63,15 @@ class Averaged(Explainer):
     stays bounded and a step costs three.
     """
 
-    def __init__(self, explainer: Explainer, count: int, name: str) -> None:
-        check_explainer(explainer)
-        check_count(**{name: count})
-        self.explainer, self.count = explainer, count
+    @property
+    @abstractmethod
+    def inner(self) -> Explainer:
+        """What is averaged."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Over how many points."""
 
     @abstractmethod
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
@@ -79,21 +89,22 @@ class Averaged(Explainer):
         pixels = len(images) * images[0, 0].numel()
         per_pass = PIXELS_PER_PASS if images.device.type == "cpu" else PIXELS_KEPT
         at_once = max(per_pass // pixels, 1)
-        differentiable = images.requires_grad and torch.is_grad_enabled()
-        bounded = differentiable and self.count * pixels > PIXELS_KEPT
+        bounded = is_differentiated(model, images) and self.count * pixels > PIXELS_KEPT
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
         total = torch.zeros_like(images)
         for start in range(0, self.count, at_once):
             stop = min(start + at_once, self.count)
             points, repeated = self.points(images, start, stop), classes.repeat(stop - start)
 
             def explain(points: Tensor, classes: Tensor = repeated) -> Tensor:
-                return self.explainer.explain(model, points, classes).attribution
+                return self.inner.explain(model, points, classes).attribution
 
-            found = _Recomputed.apply(points, explain) if bounded else explain(points)
+            found = _Recomputed.apply(explain, points, *weights) if bounded else explain(points)
             total = total + found.view(stop - start, *images.shape).sum(dim=0)
         return total / self.count
 
 
+@dataclass(frozen=True)
 class IntegratedGradients(Averaged):
     r"""The gradient averaged on the way from black to the picture, times the pixel.
 
@@ -127,8 +138,21 @@ class IntegratedGradients(Averaged):
     True
     """
 
-    def __init__(self, steps: int = 30) -> None:
-        super().__init__(Gradient(), steps, "steps")
+    steps: int = 30
+
+    def __post_init__(self) -> None:
+        """Refuse a number of points that is none."""
+        check_count(steps=self.steps)
+
+    @property
+    def inner(self) -> Explainer:
+        """The gradient."""
+        return Gradient()
+
+    @property
+    def count(self) -> int:
+        """The number of points on the way."""
+        return self.steps
 
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
         """Darken the images to the middles of the parts."""
@@ -152,7 +176,8 @@ def _unit_noise(distribution: str, seed: int, shape: tuple[int, ...]) -> Tensor:
     return uniform.clamp(min=1e-15).logit() * math.sqrt(3) / math.pi
 
 
-class SmoothGrad(Averaged):
+@dataclass(frozen=True)
+class SmoothGrad(Wrapper, Averaged):
     r"""Any explanation, averaged over pictures with noise.
 
     .. math:: h(x) = \frac{1}{n} \sum_{k=1}^n h_{inner}(x - \epsilon_k)
@@ -166,8 +191,8 @@ class SmoothGrad(Averaged):
         Number of noisy pictures.
     noise : float
         Standard deviation of the noise, in units of the pixel range [0, 1].
-    explainer : Explainer, optional
-        What is averaged; the gradient if not given.
+    explainer : Explainer
+        What is averaged.
     distribution : {"gaussian", "logistic"}
         The logistic distribution is that of Theorem 2: a unit with weights w that sees the pixels
         is smoothed by :math:`\beta = \pi / (\sqrt 3\, \mathrm{noise}\, \lVert w \rVert)`.
@@ -192,86 +217,44 @@ class SmoothGrad(Averaged):
     torch.Size([2, 1, 2, 2])
     """
 
-    def __init__(
-        self,
-        samples: int = 10,
-        noise: float = 0.05,
-        *,
-        explainer: Explainer | None = None,
-        distribution: Literal["gaussian", "logistic"] = "gaussian",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(Gradient() if explainer is None else explainer, samples, "samples")
-        check_positive(noise=noise)
-        if distribution not in {"gaussian", "logistic"}:
-            raise ValueError(f"distribution must be 'gaussian' or 'logistic', got {distribution!r}")
-        self.noise, self.distribution, self.seed = noise, distribution, seed
+    samples: int = 10
+    noise: float = 0.05
+    _: KW_ONLY
+    explainer: Explainer = field(default_factory=Gradient)
+    distribution: Literal["gaussian", "logistic"] = "gaussian"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that are not of the form above."""
+        check_explainer(self.explainer)
+        check_count(samples=self.samples)
+        check_positive(noise=self.noise)
+        if self.distribution not in {"gaussian", "logistic"}:
+            raise ValueError(
+                f"distribution must be 'gaussian' or 'logistic', got {self.distribution!r}"
+            )
 
     @property
     def name(self) -> str:
         """The method's name, with what is averaged."""
         return f"SmoothGrad({self.explainer.name})"
 
+    @property
+    def inner(self) -> Explainer:
+        """What is averaged."""
+        return self.explainer
+
+    @property
+    def count(self) -> int:
+        """The number of noisy pictures."""
+        return self.samples
+
+    def with_seed(self, seed: int) -> SmoothGrad:
+        """Return the same average over other noise."""
+        return replace(self, seed=seed, explainer=self.explainer.with_seed(seed))
+
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
         """Add the noise of the samples ``start`` to ``stop``."""
         shape = (self.count, 1, *images.shape[1:])
         unit = _unit_noise(self.distribution, self.seed, shape)
         return (images - self.noise * unit[start:stop].to(images)).flatten(0, 1)
-
-
-class BetaSmoothing(Explainer):
-    r"""Any explanation, of the network with every ReLU replaced by softplus.
-
-    The attribution is that of the smoothed network, the output stays that of the network itself.
-
-    Parameters
-    ----------
-    explainer : Explainer
-        What explains the smoothed network.
-    beta : float
-        Sharpness of the softplus; the smaller, the smoother the map.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``explainer`` is none, or ``beta`` is not positive.
-
-    References
-    ----------
-    Dombrowski et al. (2019), section 4.
-
-    Examples
-    --------
-    >>> import torch, explman_lite as el
-    >>> model, photo = el.load_model(), el.load_photo("chelsea", 64)
-    >>> smooth = el.BetaSmoothing(el.Gradient(), beta=5.0)
-    >>> smooth(model, photo, torch.tensor([285])).shape
-    torch.Size([1, 3, 64, 64])
-    """
-
-    def __init__(self, explainer: Explainer, beta: float) -> None:
-        check_explainer(explainer)
-        check_positive(beta=beta)
-        self.explainer, self.beta = explainer, beta
-        self._networks: WeakKeyDictionary[nn.Module, Network] = WeakKeyDictionary()
-
-    @property
-    def name(self) -> str:
-        """The method's name, with what is smoothed and β."""
-        return f"BetaSmoothing({self.explainer.name}, β = {self.beta:g})"
-
-    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Explain the smoothed network in place of ``model``."""
-        network = self._networks.get(model) or smoothed(model, self.beta)
-        if isinstance(model, Network):  # any other was copied in part, and may change
-            self._networks[model] = network
-        explanation = self.explainer.explain(network, images, classes)
-        return Explanation(explanation.attribution, model(images))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the networks, which hang on weak references that cannot be pickled."""
-        return self.__dict__ | {"_networks": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Start without networks."""
-        self.__dict__.update(state, _networks=WeakKeyDictionary())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from torch import nn
 
-from explman_lite.layers import SmoothReLU
-from explman_lite.models import Network, prepare, with_attributes
+from explman_lite.networks.layers import SmoothReLU
+from explman_lite.networks.prepare import Network, as_network
 from explman_lite.validation import check_positive
 
 
 def smoothed(model: nn.Module, beta: float | None) -> Network:
     """Replace every ReLU (and ReLU6) of a network by softplus with sharpness β.
 
-    The weights are shared; ``model`` stays as it was. The smaller β, the smoother the function
-    and the smaller the curvature of its level sets; as β grows it becomes the ReLU network.
+    The weights are shared, trainable ones as well; ``model`` stays as it was. The smaller β, the
+    smoother the function and the smaller the curvature of its level sets; as β grows it becomes
+    the ReLU network.
 
     Parameters
     ----------
@@ -46,19 +47,17 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
     """
     if beta is not None:
         check_positive(beta=beta)
-    network = prepare(model)
-    modules = dict(network.named_modules())
+    network = as_network(model)
     activations = {
         name: SmoothReLU(beta, _ceiling(layer))
-        for name, layer in modules.items()
+        for name, layer in network.named_modules()
         if isinstance(layer, (nn.ReLU, nn.ReLU6, SmoothReLU))
     }
     if not activations:
         raise ValueError(
             "the network holds no ReLU to smooth; to attack it as it is, pass beta=None"
         )
-    layers = {**modules, **activations}
-    return Network(with_attributes(layers, network, network.graph), network.graph).eval()
+    return network.with_layers(activations)
 
 
 def set_beta(network: nn.Module, beta: float | None) -> None:

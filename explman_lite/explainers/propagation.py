@@ -8,23 +8,24 @@ derivatives, so that the second derivative an attack needs is the true one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
-from explman_lite.explainers import Explainer, Explanation, class_logits
-from explman_lite.layers import (
-    FrozenConv2d,
+from explman_lite.explainers.base import Explainer, Explanation, class_logits, is_differentiated
+from explman_lite.networks.layers import (
+    Conv2d,
     SmoothReLU,
     convolution,
     transposed_convolution,
 )
-from explman_lite.models import Network, prepare
+from explman_lite.networks.prepare import Network, as_network
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, SmoothReLU)
-LINEAR = (FrozenConv2d, nn.Linear)
+LINEAR = (Conv2d, nn.Linear)
 
 
 class Passage:
@@ -96,6 +97,7 @@ class Walk(fx.Interpreter):
         """
         values = {source: self.env[source] for source in n.all_input_nodes}
         if len(values) > 1:
+            # A view is the same numbers under another name for autograd.
             values = {s: v.view_as(v) if torch.is_tensor(v) else v for s, v in values.items()}
         self.inputs[n] = {s: v for s, v in values.items() if torch.is_tensor(v) and v.requires_grad}
         return map_arg(n.args, values.__getitem__), map_arg(n.kwargs, values.__getitem__)
@@ -129,10 +131,11 @@ class Propagation(Explainer):
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Walk forward, pick the logits, and walk back."""
-        network = prepare(model)
-        differentiable = images.requires_grad and torch.is_grad_enabled()
+        network = as_network(model)
+        differentiable = is_differentiated(network, images)
         with torch.enable_grad():
-            inputs = images if differentiable else images.detach().requires_grad_()
+            follows = differentiable and images.requires_grad
+            inputs = images if follows else images.detach().requires_grad_()
             walk = Walk(network, inputs, differentiable)
         with torch.set_grad_enabled(differentiable):
             score = self.seed(class_logits(walk.logits, classes)).unsqueeze(1)
@@ -142,7 +145,7 @@ class Propagation(Explainer):
         return Explanation(attribution, walk.logits if differentiable else walk.logits.detach())
 
     def seed(self, logits: Tensor) -> Tensor:
-        """Say what is distributed, given the explained logits (N,): one each, as a gradient."""
+        """Return what is distributed, given the explained logits (N,): one each, as a gradient."""
         return torch.ones_like(logits)
 
     def rule(self, passage: Passage) -> list[Tensor]:
@@ -150,6 +153,7 @@ class Propagation(Explainer):
         return passage.derivative(passage.relevance)
 
 
+@dataclass(frozen=True)
 class GuidedBackprop(Propagation):
     r"""The gradient, but at every ReLU only what is positive goes on.
 
@@ -174,7 +178,7 @@ class GuidedBackprop(Propagation):
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Walk back through a network that has something to guide at."""
-        network = prepare(model)
+        network = as_network(model)
         if not any(isinstance(layer, ACTIVATIONS) for layer in network.modules()):
             raise ValueError(
                 "GuidedBackprop has a rule for ReLU, and this network has none: the result would "
@@ -191,21 +195,21 @@ class GuidedBackprop(Propagation):
 
 def linear(layer: nn.Module, weight: Tensor, inputs: Tensor) -> Tensor:
     """Apply a layer with another weight and without its bias."""
-    if isinstance(layer, FrozenConv2d):
+    if isinstance(layer, Conv2d):
         return convolution(inputs, weight, None, layer.geometry)
     return inputs @ weight.T
 
 
 def transposed(layer: nn.Module, weight: Tensor, outputs: Tensor, inputs: Tensor) -> Tensor:
     """Apply the transpose of `linear`: from its outputs to the shape of its ``inputs``."""
-    if isinstance(layer, FrozenConv2d):
+    if isinstance(layer, Conv2d):
         size = torch.Size((len(outputs), *inputs.shape[1:]))
         return transposed_convolution(outputs, weight, layer.geometry, size)
     return outputs @ weight
 
 
-def frozen_weight(layer: nn.Module) -> Tensor:
+def weight_of(layer: nn.Module) -> Tensor:
     """Return the weight of a convolution or dense layer."""
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    return weight.detach()
+    return weight

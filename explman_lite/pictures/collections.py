@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explman_lite.digits import load_digits
-from explman_lite.images import load_photo, photo_names
+from explman_lite.pictures.digits import load_digits
+from explman_lite.pictures.photos import load_photo, photo_names
 
 DIGITS, PHOTOGRAPHS, IMAGENETTE, GENERATED = "digits", "photographs", "imagenette", "generated"
 SMALL_PHOTOGRAPHS = "small photographs"

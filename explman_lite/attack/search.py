@@ -1,12 +1,4 @@
-r"""The attack: change the picture invisibly until its explanation is the target map.
-
-.. math::
-
-   \mathcal L(x_{adv}) = \lVert h(x_{adv}) - h^t \rVert^2 + \gamma \lVert g(x_{adv}) - g(x) \rVert^2
-
-Both terms are free of units, so that γ means the same for every network and resolution: the maps
-have mean 1, and the change of the logits is measured against their own spread.
-"""
+"""The search for a picture with a given explanation."""
 
 from __future__ import annotations
 
@@ -19,60 +11,24 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from explman_lite import metrics
-from explman_lite.explainers import Explainer, check_explainer
-from explman_lite.lrp import LRP
-from explman_lite.manipulation import AttackStep, Manipulation
+from explman_lite.attack.loss import manipulation_loss
+from explman_lite.attack.result import AttackStep, Manipulation
+from explman_lite.attack.settings import Schedule, Settings
+from explman_lite.explainers.base import Explainer, check_explainer
 from explman_lite.maps import relevance_map, scale_to_mean_one
-from explman_lite.models import prepare
-from explman_lite.patterns import PatternAttribution
-from explman_lite.smoothing import set_beta, smoothed
+from explman_lite.networks.prepare import prepare
+from explman_lite.networks.smoothing import set_beta, smoothed
 from explman_lite.validation import (
     check_classes,
     check_fits,
     check_images,
     check_logits,
     check_model,
-    check_positive,
     check_same_shape,
     check_target_maps,
 )
 
-Schedule = Callable[[float], float]
-"""From the fraction of the run, 0 to 1, to the share of the largest step size."""
-
-_WARM_UP = 0.1
-
 Callback = Callable[[AttackStep, Tensor], None]
-
-
-def step_size(explainer: Explainer) -> float:
-    """Return the largest step size that `manipulate` takes for a method unless told otherwise.
-
-    Propagated relevance follows at half the pace of gradients, which spares the picture. A method
-    that averages or smooths another takes the pace of that one. The choice stands on
-    ``results/optimisers.csv``.
-    """
-    inner = getattr(explainer, "explainer", explainer)
-    return 2e-3 if isinstance(inner, LRP | PatternAttribution) else 4e-3
-
-
-def one_cycle(fraction: float) -> float:
-    """Share of the largest step size after ``fraction`` of the run: up for 10 %, then down.
-
-    Half a cosine each way, from 1/25 to 1 and on to 0.
-
-    References
-    ----------
-    Smith and Topin (2019), "Super-convergence".
-    """
-    if fraction < _WARM_UP:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * fraction / _WARM_UP)) / 2
-    return (1 + math.cos(math.pi * (fraction - _WARM_UP) / (1 - _WARM_UP))) / 2
-
-
-def constant(fraction: float) -> float:
-    """Share of the largest step size after ``fraction`` of the run: all of it, all the time."""
-    return 1.0
 
 
 def manipulate(
@@ -81,13 +37,13 @@ def manipulate(
     target_maps: Tensor,
     explainer: Explainer,
     *,
-    steps: int = 100,
-    lr: float | None = None,
-    output_weight: float = 13.0,
-    beta: tuple[float, float] | None = (5.0, 100.0),
-    schedule: Schedule = one_cycle,
-    momentum: tuple[float, float] = (0.8, 0.99),
-    epsilon: float | None = None,
+    steps: int = Settings.steps,
+    lr: float | None = Settings.lr,
+    output_weight: float = Settings.output_weight,
+    beta: tuple[float, float] | None = Settings.beta,
+    schedule: Schedule = Settings.schedule,
+    momentum: tuple[float, float] = Settings.momentum,
+    epsilon: float | None = Settings.epsilon,
     start: Tensor | None = None,
     classes: Tensor | None = None,
     progress: bool = True,
@@ -116,7 +72,7 @@ def manipulate(
         Number of optimisation steps; each costs about two explanations.
     lr : float, optional
         Largest step size, in units of the pixel range [0, 1]; by method if not given, see
-        ``step_size``.
+        `Explainer.step_size`.
     output_weight : float
         γ, how much a change of the output weighs; not negative.
     beta : (float, float) or None
@@ -176,8 +132,15 @@ def manipulate(
         check_images(start, "start")
         check_same_shape(start, images)
     check_explainer(explainer)
-    lr = step_size(explainer) if lr is None else lr
-    _check_settings(steps, lr, output_weight, beta, epsilon)
+    settings = Settings(
+        steps=steps,
+        lr=explainer.step_size if lr is None else lr,
+        output_weight=output_weight,
+        beta=beta,
+        schedule=schedule,
+        momentum=momentum,
+        epsilon=epsilon,
+    )
     network = prepare(model)
     images = images.detach()
     with torch.no_grad():
@@ -190,12 +153,11 @@ def manipulate(
     original = explainer.explain(network, images, classes)
     targets = scale_to_mean_one(target_maps.detach().to(images)).expand(len(images), -1, -1)
 
-    search = _Search(network, images, targets, classes, original.logits, explainer, beta)
+    search = _Search(network, images, targets, classes, original.logits, explainer, settings)
     if start is not None:
-        search.begin_at(start.detach().to(images), epsilon)
-    optimiser = torch.optim.Adam([search.pixels], lr=lr, betas=momentum)
+        search.begin_at(start.detach().to(images))
     with torch.enable_grad():
-        search.run(optimiser, steps, output_weight, schedule, epsilon, progress, callback)
+        search.run(progress, callback)
     found, diverged = search.result()
     if diverged.any():
         warnings.warn(
@@ -217,6 +179,7 @@ def manipulate(
         history=search.history,
         diverged=diverged,
         explainer=explainer,
+        settings=settings,
     )
 
 
@@ -231,11 +194,11 @@ class _Search:
         classes: Tensor,
         original_logits: Tensor,
         explainer: Explainer,
-        beta: tuple[float, float] | None,
+        settings: Settings,
     ) -> None:
-        self.network = network if beta is None else smoothed(network, beta[0])
+        self.network = network if settings.beta is None else smoothed(network, settings.beta[0])
         self.images, self.targets, self.classes = images, targets, classes
-        self.original_logits, self.explainer, self.beta = original_logits, explainer, beta
+        self.original_logits, self.explainer, self.settings = original_logits, explainer, settings
         self.pixels = images.clone().requires_grad_()
         self.best_pixels = images.clone()
         self.first_loss = self.last_loss = self.best_loss = torch.full_like(
@@ -244,59 +207,59 @@ class _Search:
         self.finite = torch.ones_like(self.best_loss, dtype=torch.bool)
         self.history: list[AttackStep] = []
 
-    def begin_at(self, start: Tensor, epsilon: float | None) -> None:
+    def begin_at(self, start: Tensor) -> None:
         """Move the pixels before the first step."""
         with torch.no_grad():
             self.pixels.copy_(start)
-        self._project(epsilon)
+        self._project()
 
-    def run(
-        self,
-        optimiser: torch.optim.Optimizer,
-        steps: int,
-        output_weight: float,
-        schedule: Schedule,
-        epsilon: float | None,
-        progress: bool,
-        callback: Callback | None,
-    ) -> None:
+    def run(self, progress: bool, callback: Callback | None) -> None:
+        """Take all steps, or those before Ctrl-C."""
+        settings, lr = self.settings, self.settings.lr
+        assert lr is not None
+        optimiser = torch.optim.Adam([self.pixels], lr=lr, betas=settings.momentum)
         (group,) = optimiser.param_groups
-        lr = group["lr"]
         try:
-            for step in tqdm(range(steps), desc=self.explainer.name, disable=not progress):
-                fraction = step / max(steps - 1, 1)
-                group["lr"] = lr * schedule(fraction)
-                record = self._differentiate(step, fraction, output_weight)
+            for step in tqdm(range(settings.steps), desc=self.explainer.name, disable=not progress):
+                fraction = step / max(settings.steps - 1, 1)
+                group["lr"] = lr * settings.schedule(fraction)
+                record = self._differentiate(step, fraction)
                 self.history.append(record)
                 if callback is not None:
                     callback(record, self.pixels.detach().clone())
                 optimiser.step()
-                self._project(epsilon)
+                self._project()
         except KeyboardInterrupt:
             warnings.warn(
-                f"interrupted after {len(self.history)} of {steps} steps",
+                f"interrupted after {len(self.history)} of {settings.steps} steps",
                 RuntimeWarning,
                 stacklevel=3,
             )
         finally:
-            self._project(epsilon)
+            self._project()
 
-    def _differentiate(self, step: int, fraction: float, output_weight: float) -> AttackStep:
+    def _differentiate(self, step: int, fraction: float) -> AttackStep:
         """Compute the loss and leave its gradient in the pixels."""
         beta = None
-        if self.beta is not None:
-            start, end = self.beta
+        if self.settings.beta is not None:
+            start, end = self.settings.beta
             beta = start * (end / start) ** fraction
             set_beta(self.network, beta)
         explanation = self.explainer.explain(self.network, self.pixels, self.classes)
-        map_loss = metrics.mse(relevance_map(explanation.attribution), self.targets)
-        output_loss = metrics.logit_change(explanation.logits, self.original_logits)
-        loss = map_loss + output_weight * output_loss
+        maps, logits = relevance_map(explanation.attribution), explanation.logits
+        loss = manipulation_loss(
+            maps, self.targets, logits, self.original_logits, self.settings.output_weight
+        )
         (gradient,) = torch.autograd.grad(loss.sum(), self.pixels)
         self._remember(loss.detach(), gradient)
         usable = self.finite.view(-1, 1, 1, 1)
         self.pixels.grad = torch.where(usable, gradient, torch.zeros_like(gradient))
-        return AttackStep(step, beta, map_loss.detach(), output_loss.detach())
+        return AttackStep(
+            step,
+            beta,
+            metrics.mse(maps.detach(), self.targets),
+            metrics.logit_change(logits.detach(), self.original_logits),
+        )
 
     def _remember(self, loss: Tensor, gradient: Tensor) -> None:
         finite = loss.isfinite() & gradient.isfinite().flatten(1).all(dim=1)
@@ -309,8 +272,9 @@ class _Search:
         )
         self.last_loss, self.finite = loss, self.finite & finite
 
-    def _project(self, epsilon: float | None) -> None:
+    def _project(self) -> None:
         """Return to valid pixels, and to the ε-box around the original."""
+        epsilon = self.settings.epsilon
         with torch.no_grad():
             if epsilon is not None:
                 self.pixels.copy_(self.pixels.clamp(self.images - epsilon, self.images + epsilon))
@@ -322,26 +286,3 @@ class _Search:
         diverged = ~self.finite | lost | (self.last_loss > 2 * self.first_loss)
         kept = torch.where(diverged.view(-1, 1, 1, 1), self.best_pixels, self.pixels.detach())
         return kept, diverged
-
-
-def _check_settings(
-    steps: int,
-    lr: float,
-    output_weight: float,
-    beta: tuple[float, float] | None,
-    epsilon: float | None,
-) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int):
-        raise TypeError(f"steps must be an integer, got {type(steps).__name__}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    check_positive(lr=lr)
-    if not 0 <= output_weight < math.inf:
-        raise ValueError(f"output_weight must be finite and not negative, got {output_weight}")
-    if beta is not None:
-        if not isinstance(beta, tuple | list) or len(beta) != 2:
-            raise TypeError(f"beta must be a pair (start, end) or None, got {beta!r}")
-        start, end = beta
-        check_positive(beta_start=start, beta_end=end)
-    if epsilon is not None:
-        check_positive(epsilon=epsilon)

@@ -1,18 +1,13 @@
-"""Handwritten digits and a small network for them: the paper's CIFAR-10 case at laptop scale."""
+"""Handwritten digits: the paper's CIFAR-10 case at laptop scale."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-CHECKPOINT = Path(__file__).parent / "data" / "digits_vgg.pt"
-CHECKPOINT_SHA256 = "99d073b910998f087fb45c65fd37f8b00e3e293280e067aa401fe4bff1abacf3"
-TRAINING_SEED = 0
+from torch import Tensor
 
 _SIZE = 32
 _HELD_OUT = 360
@@ -62,20 +57,3 @@ def load_digits(split: Literal["train", "test"] = "test") -> tuple[Tensor, Tenso
     small = torch.from_numpy(np.asarray(pixels, dtype=np.float32) / 16).view(-1, 1, 8, 8)
     images = F.interpolate(small, size=(_SIZE, _SIZE), mode="bilinear").clamp(0, 1)
     return images, torch.from_numpy(np.asarray(labels, dtype=np.int64))
-
-
-def build_digits_vgg() -> nn.Sequential:
-    """Build the untrained network: three pairs of convolutions, two dense layers.
-
-    Input (N, 1, 32, 32) in [0, 1], output logits (N, 10).
-    """
-    layers: list[nn.Module] = []
-    channels = 1
-    for width in (16, 32, 64):
-        for _ in range(2):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            channels = width
-        layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(
-        *layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 10)
-    )

@@ -1,0 +1,192 @@
+"""How an attack is run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from torch import Tensor
+
+from explman_lite.attack import paper
+from explman_lite.validation import check_positive
+
+Schedule = Callable[[float], float]
+"""From the fraction of the run, 0 to 1, to the share of the largest step size."""
+
+_WARM_UP = 0.1
+
+
+def one_cycle(fraction: float) -> float:
+    """Share of the largest step size after ``fraction`` of the run: up for 10 %, then down.
+
+    Half a cosine each way, from 1/25 to 1 and on to 0.
+
+    References
+    ----------
+    Smith and Topin (2019), "Super-convergence".
+    """
+    if fraction < _WARM_UP:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * fraction / _WARM_UP)) / 2
+    return (1 + math.cos(math.pi * (fraction - _WARM_UP) / (1 - _WARM_UP))) / 2
+
+
+def constant(fraction: float) -> float:
+    """Share of the largest step size after ``fraction`` of the run: all of it, all the time."""
+    return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How an attack is run: all that `manipulate` can be told but what is attacked and to what end.
+
+    The defaults are those of `manipulate`.
+
+    Attributes
+    ----------
+    steps : int
+        Number of optimisation steps, at least 1.
+    lr : float or None
+        Largest step size, in units of the pixel range [0, 1]; by method if None.
+    output_weight : float
+        γ, how much a change of the output weighs; not negative.
+    beta : (float, float) or None
+        Sharpness of the softplus at the first and at the last step; None keeps ReLU.
+    schedule : callable
+        From the fraction of the run, 0 to 1, to the share of ``lr`` to take.
+    momentum : (float, float)
+        Adam's decay rates, each from 0 to below 1.
+    epsilon : float or None
+        Bound on the change of any pixel (L∞), in units of the pixel range; None for no bound.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not of this form.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.Settings(steps=20, epsilon=8 / 255).steps
+    20
+    >>> el.Settings.paper("LRP", "vgg16").beta is None
+    True
+    >>> model, (images, _) = el.load_model("digits_vgg"), el.load_digits()
+    >>> settings = el.Settings(steps=2, lr=1e-3)
+    >>> target = el.text_target("no", size=32)
+    >>> result = el.manipulate(
+    ...     model, images[:1], target, el.Gradient(), progress=False, **settings.keywords()
+    ... )
+    >>> len(result.history)
+    2
+    """
+
+    steps: int = 100
+    lr: float | None = None
+    output_weight: float = 13.0
+    beta: tuple[float, float] | None = (5.0, 100.0)
+    schedule: Schedule = one_cycle
+    momentum: tuple[float, float] = (0.8, 0.99)
+    epsilon: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that are not of the form above."""
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int):
+            raise TypeError(f"steps must be an integer, got {type(self.steps).__name__}")
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.lr is not None:
+            check_positive(lr=self.lr)
+        if not 0 <= self.output_weight < math.inf:
+            raise ValueError(
+                f"output_weight must be finite and not negative, got {self.output_weight}"
+            )
+        if self.beta is not None:
+            start, end = _pair("beta", self.beta, "(start, end) or None")
+            check_positive(beta_start=start, beta_end=end)
+        if not callable(self.schedule):
+            raise TypeError(f"schedule must be a function of a fraction, got {self.schedule!r}")
+        if not all(0 <= rate < 1 for rate in _pair("momentum", self.momentum, "of decay rates")):
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+        if self.epsilon is not None:
+            check_positive(epsilon=self.epsilon)
+
+    @classmethod
+    def paper(
+        cls,
+        method: str,
+        network: str,
+        *,
+        logits: Tensor | None = None,
+        pixels: int | None = None,
+        against_smoothing: bool = False,
+    ) -> Settings:
+        r"""Return the paper's settings, in our units.
+
+        Steps, step sizes and the growth of β are those of its appendix, the optimiser is that of
+        the authors' published code. Three things need converting:
+
+        - **Step size.** The code moves normalised pixels, whose unit is the standard deviation of
+          ImageNet's, on average 0.226 of the range [0, 1]. The step size is multiplied by that
+          where the network normalises its pixels. It is constant over the run.
+        - **Weight of the output.** The paper minimises :math:`10^{11} E_h + 10\, E_g` for maps of
+          sum 1 and logits (its comparison of architectures). With N pixels, maps of mean 1 have
+          :math:`N^2` times the squared error, so that :math:`\gamma = 10\, N^2 / 10^{11}` for the
+          plain mean squared change of the logits, 0.25 for 224 × 224 pixels. We divide the change
+          by the variance v of the original logits, which makes it
+          :math:`\gamma = 10\, N^2 v / 10^{11}` and a matter of the picture.
+        - **LRP without growth of β.** There the code keeps the ReLU: ``beta`` is None.
+
+        Parameters
+        ----------
+        method : str
+            A key of `EXPLAINERS`. Of several methods, the paper attacks only VGG-16's.
+        network : str
+            One of `model_names`.
+        logits : Tensor, optional
+            (1, K) of the picture before the attack, whose variance is v; 1 if not given.
+        pixels : int, optional
+            N, height times width; that of the network's training pictures if not given.
+        against_smoothing : bool
+            The paper's steps against a β-smoothed map, with our ``output_weight``.
+
+        Raises
+        ------
+        ValueError
+            If the network or, against smoothing, the method is unknown, or ``logits`` are not of
+            one picture.
+
+        References
+        ----------
+        Dombrowski et al. (2019), appendix; code at github.com/pankessel/adv_explanation_ref.
+
+        Examples
+        --------
+        >>> import torch, explman_lite as el
+        >>> found = el.Settings.paper("Gradient", "vgg16", logits=torch.tensor([[-2.0, 2.0]]))
+        >>> found.steps, found.beta, round(found.output_weight, 3)
+        (1500, (10.0, 100.0), 1.007)
+        """
+        found = cls(
+            schedule=constant,
+            momentum=(0.9, 0.999),
+            **paper.pace(method, network, against_smoothing),
+        )
+        if against_smoothing:
+            return found
+        return replace(found, output_weight=paper.output_weight(network, logits, pixels))
+
+    def keywords(self) -> dict[str, Any]:
+        """Return the settings as keyword arguments of `manipulate`."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as plain values, fit for JSON."""
+        return self.keywords() | {"schedule": getattr(self.schedule, "__name__", "unnamed")}
+
+
+def _pair(name: str, value: Any, meaning: str) -> tuple[float, float]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair {meaning}, got {value!r}")
+    return value[0], value[1]

@@ -1,0 +1,195 @@
+"""The one list of explainers, and the one list of defences: everything iterates over them.
+
+To add an explainer, write its class and add its card here; command line, playground, benchmark,
+tests and the tables of the book follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from explman_lite.explainers.averaging import IntegratedGradients, SmoothGrad
+from explman_lite.explainers.base import Explainer
+from explman_lite.explainers.gradients import Gradient, GradientTimesInput
+from explman_lite.explainers.lrp import LRP
+from explman_lite.explainers.patterns import PatternAttribution, fit_patterns
+from explman_lite.explainers.propagation import GuidedBackprop
+from explman_lite.explainers.smoothed import BetaSmoothing
+
+
+@dataclass(frozen=True)
+class ExplainerCard:
+    """What is known of an explainer, and how to make one.
+
+    Attributes
+    ----------
+    name : str
+        The name of its class, as in the recorded tables.
+    title : str
+        Its name for people.
+    family : {"gradient", "guided", "propagation", "average"}
+        What it makes of the network: its gradient, the gradient with another rule at ReLUs,
+        relevance handed down from layer to layer, or an average of another explainer.
+    build : callable
+        Returns the explainer, given what ``fit`` returned, if anything, and ``points``.
+    in_paper : bool
+        Whether Dombrowski et al. (2019) attack it.
+    points : str or None
+        The parameter that says at how many points it looks; None where it looks at one.
+    fit : callable or None
+        What has to be fitted to a network and pictures first; None if nothing.
+    """
+
+    name: str
+    title: str
+    family: Literal["gradient", "guided", "propagation", "average"]
+    build: Callable[..., Explainer]
+    in_paper: bool = True
+    points: str | None = None
+    fit: Callable[[nn.Module, Tensor], Any] | None = None
+
+    @property
+    def option(self) -> str:
+        """The title as an option of the command line: small letters and hyphens."""
+        return self.title.replace("×", "times").lower().replace(" ", "-")
+
+    def make(
+        self,
+        model: nn.Module | None = None,
+        images: Tensor | None = None,
+        *,
+        points: int | None = None,
+    ) -> Explainer:
+        """Return an explainer of this kind.
+
+        Parameters
+        ----------
+        model : nn.Module, optional
+            The network to fit it to, if the method needs that.
+        images : Tensor, optional
+            (N, C, H, W) in [0, 1], the pictures to fit it to, if the method needs that.
+        points : int, optional
+            At how many points an averaging method looks; its default if not given.
+
+        Raises
+        ------
+        ValueError
+            If the method has to be fitted and ``model`` or ``images`` are missing.
+
+        Examples
+        --------
+        >>> import explman_lite as el
+        >>> el.EXPLAINERS["IntegratedGradients"].make(points=10)
+        IntegratedGradients(steps=10)
+        """
+        options = {} if self.points is None or points is None else {self.points: points}
+        if self.fit is None:
+            return self.build(**options)
+        if model is None or images is None:
+            raise ValueError(f"{self.name} has to be fitted: give a model and images")
+        return self.build(self.fit(model, images), **options)
+
+
+@dataclass(frozen=True)
+class DefenseCard:
+    """What is known of a defence: another map in place of an explainer's own.
+
+    Attributes
+    ----------
+    name : str
+        As in the recorded tables.
+    title : str
+        Its name for people.
+    family : {"none", "softplus", "noise"}
+        What smooths the map.
+    strength : float
+        β, or the number of samples; NaN where nothing smooths.
+    wrap : callable
+        From an explainer to the defended one.
+    """
+
+    name: str
+    title: str
+    family: Literal["none", "softplus", "noise"]
+    strength: float
+    wrap: Callable[[Explainer], Explainer]
+
+    def make(self, explainer: Explainer | None = None) -> Explainer:
+        """Return the defended explainer, of the gradient unless told otherwise.
+
+        Examples
+        --------
+        >>> import explman_lite as el
+        >>> el.DEFENSES["BetaSmoothing(5)"].make(el.LRP()).name
+        'BetaSmoothing(LRP, β = 5)'
+        """
+        return self.wrap(Gradient() if explainer is None else explainer)
+
+
+EXPLAINERS: dict[str, ExplainerCard] = {
+    card.name: card
+    for card in (
+        ExplainerCard("Gradient", "Gradient", "gradient", Gradient),
+        ExplainerCard("GradientTimesInput", "Gradient × Input", "gradient", GradientTimesInput),
+        ExplainerCard(
+            "IntegratedGradients",
+            "Integrated Gradients",
+            "gradient",
+            IntegratedGradients,
+            points="steps",
+        ),
+        ExplainerCard("GuidedBackprop", "Guided Backprop", "guided", GuidedBackprop),
+        ExplainerCard("LRP", "LRP", "propagation", LRP),
+        ExplainerCard(
+            "PatternAttribution",
+            "Pattern Attribution",
+            "propagation",
+            PatternAttribution,
+            fit=fit_patterns,
+        ),
+        ExplainerCard(
+            "SmoothGrad", "SmoothGrad", "average", SmoothGrad, in_paper=False, points="samples"
+        ),
+    )
+}
+"""The explainers by name."""
+
+
+UNPROTECTED = "Gradient"
+"""The map that nothing smooths, which every defence is compared with."""
+
+
+def _softplus(beta: float) -> DefenseCard:
+    return DefenseCard(
+        f"BetaSmoothing({beta:g})",
+        f"β = {beta:g}",
+        "softplus",
+        beta,
+        partial(BetaSmoothing, beta=beta),
+    )
+
+
+def _noise(samples: int) -> DefenseCard:
+    return DefenseCard(
+        f"SmoothGrad({samples})",
+        f"SmoothGrad, {samples} samples",
+        "noise",
+        samples,
+        lambda explainer: SmoothGrad(samples, explainer=explainer),
+    )
+
+
+DEFENSES: dict[str, DefenseCard] = {
+    card.name: card
+    for card in (
+        DefenseCard(UNPROTECTED, "ReLU", "none", float("nan"), lambda explainer: explainer),
+        *(_softplus(beta) for beta in (0.5, 0.8, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)),
+        *(_noise(samples) for samples in (2, 5, 10)),
+    )
+}
+"""The defences by name, the undefended map first: smoothed by softplus, or averaged over noise."""

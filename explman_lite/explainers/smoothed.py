@@ -1,0 +1,85 @@
+"""By Theorem 2 of the paper the softplus network averages over noise, in a single pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from explman_lite.explainers.base import Explainer, Explanation, Wrapper, check_explainer
+from explman_lite.networks.prepare import Network
+from explman_lite.networks.smoothing import smoothed
+from explman_lite.validation import check_positive
+
+_SMOOTHED: WeakKeyDictionary[Network, dict[float, Network]] = WeakKeyDictionary()
+"""The smoothed twins of prepared networks, by β: made once, and gone with their network."""
+
+
+@dataclass(frozen=True)
+class BetaSmoothing(Wrapper):
+    r"""Any explanation, of the network with every ReLU replaced by softplus.
+
+    The attribution is that of the smoothed network, the output stays that of the network itself.
+
+    Parameters
+    ----------
+    explainer : Explainer
+        What explains the smoothed network.
+    beta : float
+        Sharpness of the softplus; the smaller, the smoother the map.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``explainer`` is none, or ``beta`` is not positive.
+
+    References
+    ----------
+    Dombrowski et al. (2019), section 4.
+
+    Examples
+    --------
+    >>> import torch, explman_lite as el
+    >>> model, photo = el.load_model(), el.load_photo("chelsea", 64)
+    >>> smooth = el.BetaSmoothing(el.Gradient(), beta=5.0)
+    >>> smooth(model, photo, torch.tensor([285])).shape
+    torch.Size([1, 3, 64, 64])
+    """
+
+    explainer: Explainer
+    beta: float
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that are not of the form above."""
+        check_explainer(self.explainer)
+        check_positive(beta=self.beta)
+
+    @property
+    def name(self) -> str:
+        """The method's name, with what is smoothed and β."""
+        return f"BetaSmoothing({self.explainer.name}, β = {self.beta:g})"
+
+    @property
+    def is_smooth(self) -> bool:
+        """Yes: that is what it is for."""
+        return True
+
+    def with_seed(self, seed: int) -> BetaSmoothing:
+        """Return the same smoothing of the inner explainer with other noise."""
+        return replace(self, explainer=self.explainer.with_seed(seed))
+
+    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
+        """Explain the smoothed network in place of ``model``."""
+        explanation = self.explainer.explain(_twin(model, self.beta), images, classes)
+        return Explanation(explanation.attribution, model(images))
+
+
+def _twin(model: nn.Module, beta: float) -> Network:
+    """Return the smoothed network; a network that is not prepared may change, and gets it anew."""
+    if not isinstance(model, Network):
+        return smoothed(model, beta)
+    twins = _SMOOTHED.setdefault(model, {})
+    if beta not in twins:
+        twins[beta] = smoothed(model, beta)
+    return twins[beta]

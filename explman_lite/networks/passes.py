@@ -1,0 +1,174 @@
+"""What `prepare` does to a traced network, step by step: each pass changes its graph in place.
+
+A pass takes the graph and the modules that it calls, by name, and changes both. Each leaves the
+function that the network computes as it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from explman_lite.networks.layers import FoldedConv2d
+
+Modules = dict[str, nn.Module]
+"""The modules of a network by name, those that a pass adds among them."""
+
+_CALLS_OF_MODULES: dict[Any, Callable[..., nn.Module]] = {
+    F.relu: lambda inplace=False: nn.ReLU(),
+    F.relu6: lambda inplace=False: nn.ReLU6(),
+    torch.relu: nn.ReLU,
+    "relu": nn.ReLU,
+    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+    F.avg_pool2d: nn.AvgPool2d,
+    F.max_pool2d: nn.MaxPool2d,
+}
+_IN_PLACE: dict[Any, Callable[..., Any]] = {
+    operator.iadd: operator.add,
+    "add_": torch.add,
+    torch.relu_: torch.relu,
+    "relu_": torch.relu,
+}
+_DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Identity)
+
+
+def called(graph: fx.Graph) -> list[str]:
+    """Return the name of the module of each call, in order."""
+    return [str(node.target) for node in graph.find_nodes(op="call_module")]
+
+
+def refuse_computed_weights(graph: fx.Graph, modules: Modules) -> None:
+    """Refuse layers whose weights cannot be frozen, or only where the layer itself uses them."""
+    calls = called(graph)
+    for name in calls:
+        if any(is_parametrized(part) for part in modules[name].modules()):
+            raise ValueError(
+                f"the layer {name!r} computes its weights, expected plain parameters: call "
+                "torch.nn.utils.parametrize.remove_parametrizations first"
+            )
+    for node in graph.find_nodes(op="get_attr"):
+        owner = next((name for name in calls if str(node.target).startswith(f"{name}.")), None)
+        if owner is not None:
+            raise ValueError(
+                f"{node.target!r} is used by its layer {owner!r} and also directly, expected one "
+                "of the two"
+            )
+
+
+def drop_dropout(graph: fx.Graph, modules: Modules) -> None:
+    """Connect what stands before a dropout with what stands behind it."""
+    for node in list(graph.nodes):
+        is_module = node.op == "call_module" and isinstance(modules[node.target], _DROPOUTS)
+        if is_module or (node.op == "call_function" and node.target is F.dropout):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            graph.erase_node(node)
+
+
+def leave_in_place(graph: fx.Graph, modules: Modules) -> None:
+    """Let every layer return a new tensor, and hand that to all who read its input after it."""
+    order = {node: place for place, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        if _works_in_place(node, modules):
+            node.all_input_nodes[0].replace_all_uses_with(
+                # A default binds this round's node: the loop has moved on when the rest is called.
+                node,
+                delete_user_cb=lambda user, node=node: order[user] > order[node],
+            )
+            if node.op != "call_module":
+                _replace_in_place_call(node)
+
+
+def _works_in_place(node: fx.Node, modules: Modules) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(modules[str(node.target)], "inplace", False))
+    is_call = node.op in {"call_function", "call_method"}
+    return is_call and (node.target in _IN_PLACE or _named_arguments(node).get("inplace", False))
+
+
+def _replace_in_place_call(node: fx.Node) -> None:
+    if node.target in _IN_PLACE:
+        node.op, node.target = "call_function", _IN_PLACE[node.target]
+    else:
+        node.args, node.kwargs = (), {**_named_arguments(node), "inplace": False}
+
+
+def _named_arguments(node: fx.Node) -> dict[str, Any]:
+    """Return the arguments of a call of `torch.nn.functional`; of others nothing."""
+    if not callable(node.target) or node.target.__module__ != F.__name__:
+        return {}
+    return inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments
+
+
+def use_modules(graph: fx.Graph, modules: Modules) -> None:
+    """Turn functional layers into modules, so that they can be found and replaced.
+
+    A call with an argument that is computed, such as a size, stays a function.
+    """
+    for node in list(graph.nodes):
+        is_call = node.op in {"call_function", "call_method"} and node.target in _CALLS_OF_MODULES
+        if is_call and len(node.all_input_nodes) == 1:
+            options = {key: value for key, value in node.kwargs.items() if key != "input"}
+            name = free_name(node.name, graph, modules)
+            modules[name] = _CALLS_OF_MODULES[node.target](*node.args[1:], **options)
+            with graph.inserting_before(node):
+                replacement = graph.call_module(name, (node.all_input_nodes[0],))
+            node.replace_all_uses_with(replacement)
+            graph.erase_node(node)
+
+
+def free_name(name: str, graph: fx.Graph, modules: Modules) -> str:
+    """Lengthen a name until it is that of no module, parameter or buffer of the network."""
+    taken = {*modules, *(str(node.target) for node in graph.find_nodes(op="get_attr"))}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def fold_batch_norm(graph: fx.Graph, modules: Modules) -> None:
+    """Fold batch norm into the convolution before it, where nothing else reads either of them."""
+    calls = called(graph)
+    for node in list(graph.nodes):
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        norm = cast(nn.BatchNorm2d, modules[node.target])
+        source = node.args[0]
+        foldable = (
+            norm.running_mean is not None
+            and source.op == "call_module"
+            and isinstance(modules[source.target], nn.Conv2d)
+            and len(source.users) == 1
+            and calls.count(source.target) == 1
+        )
+        if foldable:
+            convolution = cast(nn.Conv2d, modules[source.target])
+            modules[source.target] = FoldedConv2d.fold(convolution, norm)
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
+
+
+def insert_first(graph: fx.Graph, modules: Modules, name: str, layer: nn.Module) -> None:
+    """Put a layer in front, under a name that is free."""
+    name = free_name(name, graph, modules)
+    modules[name] = layer
+    (images,) = graph.find_nodes(op="placeholder")[:1]
+    with graph.inserting_after(images):
+        inserted = graph.call_module(name, (images,))
+    # All but the new layer itself, whose input the images stay.
+    images.replace_all_uses_with(inserted, delete_user_cb=lambda user: user is not inserted)
+
+
+PASSES: tuple[Callable[[fx.Graph, Modules], None], ...] = (
+    refuse_computed_weights,
+    drop_dropout,
+    leave_in_place,
+    use_modules,
+    fold_batch_norm,
+)
+"""The passes in their order."""

@@ -1,0 +1,1 @@
+"""The pictures that are explained, and target maps drawn from a sentence."""
