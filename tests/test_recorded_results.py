@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from chapters import NOTEBOOKS, read
-from execute_notebooks import code_digest
 
+from bookkit.chapters import NOTEBOOKS, read
+from bookkit.execute import code_digest
 from explman_lite.bench import SUITES, measure
 from explman_lite.bench.defense import BETAS, SAMPLES
 from explman_lite.results import load_provenance, load_table
@@ -22,7 +22,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 def test_every_table_says_how_when_and_on_what_it_was_computed(path):
     provenance = load_provenance(path)
     assert {"command", "settings", "date", "machine", "python", "versions"} <= provenance.keys()
-    known = r"python (-m explman_lite bench|(benchmarks|tools)/\w+\.py)"
+    known = r"python (-m explman_lite bench|-m bookkit execute|benchmarks/\w+\.py)"
     assert re.match(known, provenance["command"])
     script = provenance["command"].split()[1]
     assert script == "-m" or (RESULTS.parent / script).is_file()

@@ -8,9 +8,10 @@ import nbformat
 import pytest
 from accessibility import CONTRAST, STRUCTURE, findings
 from bs4 import BeautifulSoup
-from chapters import CODE, NOTEBOOKS, folded, read
 from pages import parse
 from playwright.sync_api import Browser, Page
+
+from bookkit.chapters import CODE, NOTEBOOKS, folded, read
 
 SHOWN = ".slide"
 NOTES = "aside.notes"

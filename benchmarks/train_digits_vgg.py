@@ -1,6 +1,6 @@
 """Train the network for handwritten digits and write its checkpoint into the package.
 
-python tools/train_digits_vgg.py
+python benchmarks/train_digits_vgg.py
 
 It takes about a minute on two cores, prints the accuracy on the held-out digits, and writes the
 checkpoint's sha256 into explman_lite/digits.py.

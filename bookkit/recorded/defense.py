@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from recorded_suites import spread
-from recorded_tables import recorded
 
+from bookkit.recorded.suites import spread
+from bookkit.recorded.tables import recorded
 from explman_lite.bench.defense import BETAS, SAMPLES, UNPROTECTED
 from explman_lite.figures import AFTER, BEFORE, THIRD
 
