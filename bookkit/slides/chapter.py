@@ -12,7 +12,7 @@ import nbformat
 from markdown_it.token import Token
 
 from bookkit.chapters import without_folded
-from bookkit.slides.outputs import announced_code, displayed, highlighted, printed, table_rows
+from bookkit.slides.outputs import code_of, displayed, highlighted, printed, table_rows
 from bookkit.slides.pieces import Piece, Section
 from bookkit.slides.text import blocks, first_sentence, formula_height, length, markdown
 
@@ -26,7 +26,6 @@ class Chapter:
         self.markdown = markdown(name)
         self.sections: list[Section] = []
         self.revealing = False
-        self.announcement = ""
         # The heading of the exercise at hand until its first paragraph, then empty.
         self.exercise: str | None = None
         for cell in notebook.cells:
@@ -36,10 +35,8 @@ class Chapter:
             if cell.cell_type == "markdown":
                 self.revealing = False
                 self.read_text(cell.source, only_notes=role == "notes")
-                self.announcement = cell.source.strip().split("\n\n")[-1]
             elif not self.in_exercises() and role != "notes":
                 self.read_code(cell)
-                self.announcement = ""
         self.sections = [s for s in self.sections if s.title != "References"]
         for section in self.sections:
             section.drop_optional()
@@ -135,7 +132,7 @@ class Chapter:
 
     def read_code(self, cell: nbformat.NotebookNode) -> None:
         """Read a cell of code: what is shown of it and of its outputs."""
-        if code := announced_code(cell.source, self.announcement):
+        if code := code_of(cell):
             self.add(highlighted(code))
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         for output in cell.outputs:

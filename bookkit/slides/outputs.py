@@ -9,45 +9,40 @@ from collections.abc import Iterator
 from html import escape
 from itertools import takewhile
 
+import nbformat
 from bs4 import BeautifulSoup
 from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from bookkit.chapters import has_tag
 from bookkit.slides.pieces import Piece
 from bookkit.slides.text import length
 
-LONGEST_CODE = 15
+TAG = "slide-code"
 TABLE_WIDTH, SHORT_TABLE = 1160, 400
 LONGEST_OUTPUT = 9
 CLAIM = re.compile(r"^(?:Checked|Not reproduced)\b.*", re.DOTALL | re.MULTILINE)
 SIDES = re.compile(r'width="(\d+)" height="(\d+)"')
-PLOTTING = ("plt.", "figures.", "FrameSlider")
-BY_HAND = re.compile(r"by hand:|lines", re.IGNORECASE)
 
 
-def announced_code(source: str, announcement: str) -> str:
-    """Return a cell's code if it is the point: announced by the text, short, and drawing nothing.
+def code_of(cell: nbformat.NotebookNode) -> str:
+    """Return what slides show of a cell's code, which is nothing unless the cell is tagged so.
 
-    Of definitions only they are shown, of work "by hand" what comes before its checks.
+    Of a cell that defines functions or classes the definitions are shown, of any other what stands
+    above its first assertion or printed value.
     """
-    if not announcement.endswith(":") or any(word in source for word in PLOTTING):
+    if not has_tag(cell, TAG):
         return ""
-    nodes = ast.parse(source).body
-    shown: list[ast.stmt] = [
-        node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)
-    ]
-    if not shown and BY_HAND.search(announcement):
-        shown = list(takewhile(lambda node: not isinstance(node, ast.Assert | ast.Expr), nodes))
+    nodes, lines = ast.parse(cell.source).body, cell.source.splitlines()
+    definitions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    if definitions:
+        return "\n\n".join("\n".join(lines[d.lineno - 1 : d.end_lineno]) for d in definitions)
+    shown = list(takewhile(lambda node: not isinstance(node, ast.Assert | ast.Expr), nodes))
     if not shown:
-        return ""
-    lines = source.splitlines()
-    if len(shown) < len(nodes) and isinstance(shown[0], ast.FunctionDef | ast.ClassDef):
-        code = "\n\n".join("\n".join(lines[n.lineno - 1 : n.end_lineno]) for n in shown)
-    else:
-        code = "\n".join(lines[shown[0].lineno - 1 : shown[-1].end_lineno])
-    return code if len(code.splitlines()) <= LONGEST_CODE else ""
+        raise ValueError(f"cell {cell.id} is tagged {TAG}, but begins with a check or an output")
+    return "\n".join(lines[: shown[-1].end_lineno])
 
 
 def highlighted(code: str) -> Piece:
