@@ -1,4 +1,8 @@
-"""What the recorded tables must say; the chapters recompute what they show."""
+"""What the recorded tables must say: signs and orders.
+
+The numbers themselves are filled into the prose when the book is built, see
+`bookkit.recorded.numbers`; the chapters recompute what they show.
+"""
 
 import random
 import re
@@ -190,9 +194,12 @@ def test_the_photographs_say_what_the_page_on_results_says():
     assert abs(medians.pcc_target["LRP"] - medians.pcc_target["Gradient"]) < 0.06
     assert gained[gradients].min() > gained[propagations].max()
     assert gained.idxmin() == "PatternAttribution"
-    assert (~table.class_kept).sum() == 11
+    assert 0.9 < table.class_kept.mean() < 1
+    of_gradient = table[table.method == "Gradient"]
+    assert of_gradient.source[~of_gradient.class_kept].nunique() == 1
     of_lrp = table[table.method == "LRP"]
-    assert (of_lrp.pcc_original > of_lrp.pcc_target).sum() == 9
+    assert 0 < (of_lrp.pcc_original > of_lrp.pcc_target).mean() < 0.5
+    assert table.output_change.median() > 5e-3, "the paper reports 1e-3"
 
 
 def adaptive(suite: str) -> pd.DataFrame:
@@ -212,7 +219,7 @@ def test_on_digits_no_defence_stops_an_adaptive_attacker():
     averaged = [f"SmoothGrad({count})" for count in SAMPLES]
     assert (medians.gain[averaged] > relu - 0.01).all()
     assert (medians.pcc_original + 0.1 < medians.pcc_original_noise).all()
-    assert medians.pcc_original_noise.min() > 0.905
+    assert medians.pcc_original_noise.min() > 0.9
     assert (medians.image_linf <= 0.1 + 1e-6).all()
 
 
@@ -249,14 +256,14 @@ def test_on_digits_smoothing_changes_the_map_and_helps_pixel_flipping():
 def test_on_photographs_smoothing_takes_away_a_part_of_the_gain():
     medians = adaptive("defense-photos")
     share = medians.gain / medians.gain["Gradient"]
-    assert share[["BetaSmoothing(5)", "BetaSmoothing(10)"]].between(0.8, 0.95).all()
-    assert share[["BetaSmoothing(1)", "BetaSmoothing(2)"]].between(0.6, 0.75).all()
-    assert share["BetaSmoothing(0.5)"] < 0.5
+    large = share[["BetaSmoothing(5)", "BetaSmoothing(10)"]]
+    small = share[["BetaSmoothing(1)", "BetaSmoothing(2)"]]
+    assert 1 > large.max() > large.min() > small.max() > small.min() > share["BetaSmoothing(0.5)"]
+    assert small.min() > 0.5 > share["BetaSmoothing(0.5)"]
     averaged = [f"SmoothGrad({count})" for count in SAMPLES]
-    assert share[averaged].between(0.8, 0.95).all()
-    assert medians.pcc_target_fresh[averaged].max() < 0.25
+    assert share[averaged].between(small.max(), 1).all(), "as β = 5 does"
     fresh = medians.pcc_target_fresh - medians.pcc_target_unattacked
-    assert fresh[averaged].between(0.015, 0.075).all()
+    assert fresh[averaged].between(0, 0.2 * medians.gain["Gradient"]).all()
     assert medians.pcc_original.idxmax() == "BetaSmoothing(0.5)"
     assert (
         medians.pcc_original_noise["Gradient"] < 0.35 < medians.pcc_original["BetaSmoothing(0.5)"]
@@ -273,9 +280,9 @@ def test_with_equal_steps_the_papers_attack_gains_as_much_on_the_smoothed_map():
     assert gained["BetaSmoothing(0.8)"] > 0.9 * gained["Gradient"]
 
 
-def test_with_our_steps_for_both_the_smoothed_map_gains_a_sixth_less():
+def test_with_our_steps_for_both_the_smoothed_map_gains_less_but_more_than_half():
     gain = adaptive("defense").gain
-    assert gain["BetaSmoothing(0.8)"] / gain["Gradient"] == pytest.approx(5 / 6, abs=0.02)
+    assert gain["Gradient"] > gain["BetaSmoothing(0.8)"] > 0.5 * gain["Gradient"]
 
 
 def test_softplus_costs_a_few_gradients_and_smoothgrad_its_samples():

@@ -18,6 +18,7 @@ from bookkit.archives.notebooks import bare
 from bookkit.chapters import NOTEBOOKS
 from bookkit.gift import bank
 from bookkit.places import HTML, ROOT
+from bookkit.recorded.numbers import filled
 
 DOWNLOADS = HTML / "downloads"
 AUDIENCES = ("student", "instructor")
@@ -64,7 +65,7 @@ def contents(audience: str) -> dict[str, str]:
             if path.name in PAGES_ONLY:
                 continue
             source = path.relative_to(ROOT).as_posix()
-            files[f"notes/{path.name}"] = relinked(path.read_text("utf-8"), source)
+            files[f"notes/{path.name}"] = relinked(filled(path.read_text("utf-8")), source)
         files["items.gift"] = bank()
     return files | {"README.txt": readme(audience)}
 

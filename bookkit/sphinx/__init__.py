@@ -2,7 +2,7 @@
 
 from sphinx.application import Sphinx
 
-PARTS = ("site", "generated", "item_bank", "glossary")
+PARTS = ("site", "generated", "item_bank", "numbers", "glossary")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
