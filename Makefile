@@ -18,13 +18,13 @@ book: $(READY) ## build the book, with its slides and archives
 	@echo "Open _build/html/index.html, or run 'make serve'."
 
 slides: $(READY) ## make slides from the notebooks, in _build/html/slides
-	$(BIN)/python tools/make_slides.py
+	$(BIN)/python -m bookkit slides
 
 student: $(READY) ## pack the notebooks without solutions, in _build/html/downloads
-	$(BIN)/python tools/make_zips.py student
+	$(BIN)/python -m bookkit archives student
 
 instructor: $(READY) ## pack the notebooks with solutions, and what lecturers need
-	$(BIN)/python tools/make_zips.py instructor
+	$(BIN)/python -m bookkit archives instructor
 
 serve: ## show the built book in a browser, at an address it prints
 	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 1; }
@@ -35,7 +35,7 @@ test: lint book ## check everything: style, types, units, notebooks, book, brows
 	$(BIN)/python -m pytest --nbval --nbval-current-env --doctest-modules tests notebooks explman_lite
 
 execute: $(READY) ## run the notebooks anew and store their outputs (NOTEBOOKS="a.ipynb b.ipynb" for some)
-	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
+	$(BIN)/python -m bookkit execute $(NOTEBOOKS)
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

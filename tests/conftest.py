@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from repository_address import ROOT
+
+from bookkit.places import ROOT
 
 # Several folders have a `conftest.py`; as modules to search for doctests their names would clash.
 collect_ignore_glob = ["*conftest.py"]

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from repository_address import ROOT
+
+from bookkit.places import ROOT
 
 BINDER = ROOT / "binder" / "requirements.txt"
 CONTAINER = ROOT / ".devcontainer" / "devcontainer.json"

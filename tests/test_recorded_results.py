@@ -1,4 +1,8 @@
-"""What the recorded tables must say; the chapters recompute what they show."""
+"""What the recorded tables must say: signs and orders.
+
+The numbers themselves are filled into the prose when the book is built, see
+`bookkit.recorded.numbers`; the chapters recompute what they show.
+"""
 
 import random
 import re
@@ -8,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from chapters import NOTEBOOKS, read
-from execute_notebooks import code_digest
 
 import explman_lite as el
+from bookkit.chapters import NOTEBOOKS, read
+from bookkit.execute import code_digest
 from explman_lite.bench import SUITES, measure
 from explman_lite.results import load_provenance, load_table
 
@@ -26,7 +30,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 def test_every_table_says_how_when_and_on_what_it_was_computed(path):
     provenance = load_provenance(path)
     assert {"command", "settings", "date", "machine", "python", "versions"} <= provenance.keys()
-    known = r"python (-m explman_lite bench|(benchmarks|tools)/\w+\.py)"
+    known = r"python (-m explman_lite bench|-m bookkit execute|benchmarks/\w+\.py)"
     assert re.match(known, provenance["command"])
     script = provenance["command"].split()[1]
     assert script == "-m" or (RESULTS.parent / script).is_file()
@@ -194,9 +198,12 @@ def test_the_photographs_say_what_the_page_on_results_says():
     assert abs(medians.pcc_target["LRP"] - medians.pcc_target["Gradient"]) < 0.06
     assert gained[gradients].min() > gained[propagations].max()
     assert gained.idxmin() == "PatternAttribution"
-    assert (~table.class_kept).sum() == 11
+    assert 0.9 < table.class_kept.mean() < 1
+    of_gradient = table[table.method == "Gradient"]
+    assert of_gradient.source[~of_gradient.class_kept].nunique() == 1
     of_lrp = table[table.method == "LRP"]
-    assert (of_lrp.pcc_original > of_lrp.pcc_target).sum() == 9
+    assert 0 < (of_lrp.pcc_original > of_lrp.pcc_target).mean() < 0.5
+    assert table.output_change.median() > 5e-3, "the paper reports 1e-3"
 
 
 def adaptive(suite: str) -> pd.DataFrame:
@@ -213,10 +220,9 @@ def test_on_digits_no_defence_stops_an_adaptive_attacker():
     useful = [name for name in SMOOTHED if el.DEFENSES[name].strength >= 2]
     assert (medians.gain[useful] > 0.7 * relu).all()
     assert medians.gain["BetaSmoothing(0.5)"] > 0.4 * relu
-    averaged = AVERAGED
-    assert (medians.gain[averaged] > relu - 0.01).all()
+    assert (medians.gain[AVERAGED] > relu - 0.01).all()
     assert (medians.pcc_original + 0.1 < medians.pcc_original_noise).all()
-    assert medians.pcc_original_noise.min() > 0.905
+    assert medians.pcc_original_noise.min() > 0.9
     assert (medians.image_linf <= 0.1 + 1e-6).all()
 
 
@@ -240,8 +246,7 @@ def test_a_forgery_of_the_relu_map_reaches_a_map_of_beta_5_in_part_and_smoother_
 
 def test_on_digits_smoothing_changes_the_map_and_helps_pixel_flipping():
     medians = adaptive("defense")
-    smooth = SMOOTHED
-    likeness = medians.pcc_gradient[smooth]
+    likeness = medians.pcc_gradient[SMOOTHED]
     assert likeness.is_monotonic_increasing
     assert likeness.iloc[0] < 0.5
     assert medians.top_k_gradient["BetaSmoothing(2)"] < 0.5
@@ -253,21 +258,20 @@ def test_on_digits_smoothing_changes_the_map_and_helps_pixel_flipping():
 def test_on_photographs_smoothing_takes_away_a_part_of_the_gain():
     medians = adaptive("defense-photos")
     share = medians.gain / medians.gain["Gradient"]
-    assert share[["BetaSmoothing(5)", "BetaSmoothing(10)"]].between(0.8, 0.95).all()
-    assert share[["BetaSmoothing(1)", "BetaSmoothing(2)"]].between(0.6, 0.75).all()
-    assert share["BetaSmoothing(0.5)"] < 0.5
-    averaged = AVERAGED
-    assert share[averaged].between(0.8, 0.95).all()
-    assert medians.pcc_target_fresh[averaged].max() < 0.25
+    large = share[["BetaSmoothing(5)", "BetaSmoothing(10)"]]
+    small = share[["BetaSmoothing(1)", "BetaSmoothing(2)"]]
+    assert 1 > large.max() > large.min() > small.max() > small.min() > share["BetaSmoothing(0.5)"]
+    assert small.min() > 0.5 > share["BetaSmoothing(0.5)"]
+    assert share[AVERAGED].between(small.max(), 1).all(), "as β = 5 does"
     fresh = medians.pcc_target_fresh - medians.pcc_target_unattacked
-    assert fresh[averaged].between(0.015, 0.075).all()
+    assert fresh[AVERAGED].between(0, 0.2 * medians.gain["Gradient"]).all()
     assert medians.pcc_original.idxmax() == "BetaSmoothing(0.5)"
     assert (
         medians.pcc_original_noise["Gradient"] < 0.35 < medians.pcc_original["BetaSmoothing(0.5)"]
     )
     smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 5]
     assert medians.pcc_target_transferred[smooth].max() < 0.25
-    assert medians.flipping[averaged].max() < medians.flipping.drop(averaged).min()
+    assert medians.flipping[AVERAGED].max() < medians.flipping.drop(AVERAGED).min()
     assert medians.flipping.idxmax() == "Gradient"
 
 
@@ -277,9 +281,9 @@ def test_with_equal_steps_the_papers_attack_gains_as_much_on_the_smoothed_map():
     assert gained["BetaSmoothing(0.8)"] > 0.9 * gained["Gradient"]
 
 
-def test_with_our_steps_for_both_the_smoothed_map_gains_a_sixth_less():
+def test_with_our_steps_for_both_the_smoothed_map_gains_less_but_more_than_half():
     gain = adaptive("defense").gain
-    assert gain["BetaSmoothing(0.8)"] / gain["Gradient"] == pytest.approx(5 / 6, abs=0.02)
+    assert gain["Gradient"] > gain["BetaSmoothing(0.8)"] > 0.5 * gain["Gradient"]
 
 
 def test_softplus_costs_a_few_gradients_and_smoothgrad_its_samples():

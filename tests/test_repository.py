@@ -9,7 +9,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from repository_address import OURS, ROOT, deviations, setup_cell
+
+from bookkit.address import OURS, deviations, setup_cell
+from bookkit.places import ROOT
 
 MACHINE_PATH = re.compile(r"(?<![\w.:/*-])/(?:work|tmp|root|home|Users|opt)/\w")
 
@@ -53,7 +55,7 @@ def test_every_requirement_has_a_reason():
 
 
 def test_address_stands_in_one_place():
-    command = [sys.executable, "tools/repository_address.py", "--check"]
+    command = [sys.executable, "-m", "bookkit", "address", "--check"]
     check = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert check.returncode == 0, check.stdout
 

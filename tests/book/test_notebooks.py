@@ -5,8 +5,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from chapters import NOTEBOOKS
-from repository_address import setup_cell
+
+from bookkit.address import setup_cell
+from bookkit.chapters import NOTEBOOKS
 
 
 def code_cells(path: Path) -> list[nbformat.NotebookNode]:
@@ -52,7 +53,7 @@ def test_every_figure_has_alt_text(path):
 
 def test_first_code_cell_is_the_set_up(path):
     first, *others = code_cells(path)
-    assert first.source == setup_cell(), "the text stands in tools/repository_address.py"
+    assert first.source == setup_cell(), "the text stands in bookkit/address.py"
     assert first.metadata.get("tags") == ["setup"]
     assert not any("setup" in cell.metadata.get("tags", []) for cell in others)
 

@@ -8,9 +8,11 @@ import nbformat
 import pytest
 from accessibility import CONTRAST, STRUCTURE, findings
 from bs4 import BeautifulSoup
-from chapters import CODE, NOTEBOOKS, folded, read
 from pages import parse
 from playwright.sync_api import Browser, Page
+
+from bookkit.chapters import CODE, NOTEBOOKS, folded, has_tag, read
+from bookkit.slides.outputs import code_of
 
 SHOWN = ".slide"
 NOTES = "aside.notes"
@@ -109,6 +111,37 @@ def test_every_figure_is_on_a_slide_and_described(deck, notebook):
     described = [picture.get("alt", "").strip() for picture in pictures]
     assert all(described)
     assert set(filter(None, expected)) <= set(described)
+
+
+def test_every_tagged_cell_shows_its_code(deck, notebook):
+    tagged = [cell for cell in shown_cells(notebook) if has_tag(cell, "slide-code")]
+    shown = [tag.get_text().strip() for tag in parse(deck).select(f"{SHOWN} .code")]
+    assert shown == [code_of(cell).strip() for cell in tagged]
+    assert all(0 < len(code.splitlines()) <= 15 for code in shown)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("import math\n\n\ndef f(x):\n    return x\n\n\nprint(f(1))", "def f(x):\n    return x"),
+        (
+            "class A:\n    x = 1\n\n\ndef f():\n    pass",
+            "class A:\n    x = 1\n\ndef f():\n    pass",
+        ),
+        ("# by hand\nx = 1\n\ny = x + 1\nassert y == 2\nz = 3", "# by hand\nx = 1\n\ny = x + 1"),
+    ],
+    ids=["definitions only", "two of them", "above the checks"],
+)
+def test_what_slides_show_of_code(source, shown):
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["slide-code"]})
+    assert code_of(cell) == shown
+    assert code_of(nbformat.v4.new_code_cell(source)) == ""
+
+
+def test_a_tag_that_shows_nothing_is_refused():
+    cell = nbformat.v4.new_code_cell("print(1)", metadata={"tags": ["slide-code"]})
+    with pytest.raises(ValueError, match="tagged slide-code, but begins with"):
+        code_of(cell)
 
 
 def test_speaker_has_the_prose(deck, notebook):

@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from chapters import NOTEBOOKS
 from printed_code import blocks, quickened
+
+from bookkit.chapters import NOTEBOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEACH = ROOT / "book" / "teach"

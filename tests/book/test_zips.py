@@ -8,13 +8,15 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import make_zips
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from chapters import CODE, NOTEBOOKS, folded, on_the_site, read
 from nbclient import NotebookClient
 
+from bookkit.address import on_the_site, repository_address
+from bookkit.archives import pack
+from bookkit.archives.notebooks import STUB
+from bookkit.chapters import CODE, NOTEBOOKS, folded, read
 from explman_lite.checks.verdict import passed
 
 NAMES = [path.name for path in NOTEBOOKS]
@@ -47,9 +49,9 @@ def solutions(name: str) -> list[str]:
 
 @pytest.mark.parametrize("audience", AUDIENCES)
 def test_archive_is_reproducible(html, audience, tmp_path, monkeypatch):
-    monkeypatch.setattr(make_zips, "DOWNLOADS", tmp_path)
-    anew = make_zips.make_zip(audience).read_bytes()
-    assert anew == make_zips.make_zip(audience).read_bytes()
+    monkeypatch.setattr(pack, "DOWNLOADS", tmp_path)
+    anew = pack.make_zip(audience).read_bytes()
+    assert anew == pack.make_zip(audience).read_bytes()
     assert anew == (html / "downloads" / f"explman-{audience}.zip").read_bytes()
 
 
@@ -58,7 +60,7 @@ def test_archive_says_how_to_begin(unpacked, audience):
     folder = unpacked[audience]
     assert sorted(path.name for path in folder.glob("notebooks/*")) == NAMES
     readme = (folder / "README.txt").read_text("utf-8")
-    address = f"{make_zips.repository_address()}/archive/refs/heads/main.zip"
+    address = f"{repository_address()}/archive/refs/heads/main.zip"
     assert f'pip install jupyterlab "{address}"' in readme
     assert {"LICENSE", "LICENSE-text"} <= {path.name for path in folder.iterdir()}
 
@@ -92,7 +94,7 @@ def test_instructor_has_solutions_below_stubs_and_nothing_else_differs(unpacked,
     ]
     for before, cell in pairwise(instructor):
         if cell in added:
-            assert make_zips.STUB in before.source and cell.id == f"{before.id}-solution"
+            assert STUB in before.source and cell.id == f"{before.id}-solution"
     assert [cell.id for cell in kept] == [cell.id for cell in student]
     for ours, theirs in zip(student, kept, strict=True):
         if ours.source != theirs.source:
@@ -105,7 +107,7 @@ def test_instructor_has_solutions_below_stubs_and_nothing_else_differs(unpacked,
 def test_a_tagged_build_installs_its_tag(monkeypatch):
     monkeypatch.setenv("GITHUB_REF_TYPE", "tag")
     monkeypatch.setenv("GITHUB_REF_NAME", "v1.2")
-    assert make_zips.package_address().endswith("/archive/refs/tags/v1.2.zip")
+    assert pack.package_address().endswith("/archive/refs/tags/v1.2.zip")
 
 
 def texts(folder: Path) -> dict[str, str]:

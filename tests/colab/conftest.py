@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
-from repository_address import ROOT
+
+from bookkit.places import ROOT
 
 # A copy of `pip-freeze.txt` in googlecolab/backend-info on GitHub, named by the day it was taken.
 # To refresh: put the new one beside it, delete this one, and run the tests.

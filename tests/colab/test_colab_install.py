@@ -16,11 +16,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from chapters import NOTEBOOKS
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from repository_address import ROOT
+
+from bookkit.chapters import NOTEBOOKS
+from bookkit.places import ROOT
 
 PYTHON = "3.13"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

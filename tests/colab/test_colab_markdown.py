@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
-from chapters import NOTEBOOKS
-from repository_address import ROOT
+
+from bookkit.chapters import NOTEBOOKS
+from bookkit.places import ROOT
 
 # What MyST reads and plain Markdown shows as it is, each with an example.
 RAW = {

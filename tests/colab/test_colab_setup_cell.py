@@ -11,7 +11,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from repository_address import ROOT, repository_address, setup_cell
+
+from bookkit.address import repository_address, setup_cell
+from bookkit.places import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "01_saliency_maps.ipynb"
 ELSEWHERE = {"PYTHONPATH", "VIRTUAL_ENV", "JUPYTER_PATH"}

@@ -7,8 +7,9 @@ import sys
 
 import nbformat
 import pytest
-from chapters import NOTEBOOKS
-from repository_address import ROOT
+
+from bookkit.chapters import NOTEBOOKS
+from bookkit.places import ROOT
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLAYGROUND = "el.playground."

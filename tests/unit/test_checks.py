@@ -11,10 +11,10 @@ import test_checks_running_on_gpu as running_on_gpu
 import test_checks_saliency_maps as saliency_maps
 import test_checks_softplus_defense as softplus_defense
 import torch
-from chapters import CODE, NOTEBOOKS, folded, read
 from torch import nn
 
 import explman_lite as el
+from bookkit.chapters import CODE, NOTEBOOKS, folded, read
 
 ANSWERS = (
     curvature_theory,

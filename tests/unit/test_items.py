@@ -9,9 +9,9 @@ from statistics import mean
 
 import nbformat
 import pytest
-from export_items import gift
 from myst_parser.mdit_to_docutils.base import default_slugify
 
+from bookkit.gift import gift
 from explman_lite.items import as_html, items_of, load_items
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,7 +187,7 @@ def unescaped(text):
 
 def test_gift_gives_every_item_back(tmp_path):
     out = tmp_path / "items.gift"
-    subprocess.run([sys.executable, ROOT / "tools/export_items.py", out], check=True)
+    subprocess.run([sys.executable, "-m", "bookkit", "items", out], cwd=ROOT, check=True)
     written = out.read_text("utf-8")
     free = r"(?:[^\\~=#{}:]|\\[\\~=#{}:])*"  # text in which every sign of GIFT is escaped
     shape = re.compile(

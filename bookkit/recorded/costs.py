@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from recorded_tables import recorded
 
+from bookkit.recorded.tables import recorded
 from explman_lite.figures import AFTER, BEFORE
 
 GOAL = 0.8
@@ -49,7 +49,7 @@ def growth() -> Figure:
 
 
 def explanations_needed(rows: pd.DataFrame) -> str:
-    """Tell at which budget the goal is reached, between the recorded ones: two a step."""
+    """Return the budget at which the goal is reached, between the recorded ones: two a step."""
     rows = rows.sort_values("pcc")
     if rows.pcc.max() < GOAL:
         return f"more than {2 * rows.steps.max()}"

@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from recorded_suites import spread
-from recorded_tables import recorded
 
 import explman_lite as el
+from bookkit.recorded.suites import spread
+from bookkit.recorded.tables import recorded
 from explman_lite.figures import AFTER, BEFORE, THIRD
 
 _CARDS = [*el.DEFENSES.values()]

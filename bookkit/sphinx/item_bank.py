@@ -1,19 +1,14 @@
 """Show a chapter's part of the item bank to those who teach: ``{item_bank} saliency_maps``."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from docutils import nodes
-from recorded_results import DRAWN, write
-from recorded_tables import ROOT
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from bookkit.places import ROOT
 from explman_lite.items import BANK, LEVELS, Item, items_of
-
-sys.path.append(str(ROOT / "tools"))
-from export_items import bank
 
 KINDS = {"choice": "multiple choice", "short": "short answer", "open": "open question"}
 
@@ -49,7 +44,7 @@ class ItemBank(SphinxDirective):
         return drawn
 
     def facts(self, item: Item, notebook: Path) -> nodes.Node:
-        """Say where an item comes from and what it takes."""
+        """Draw where an item comes from and what it takes."""
         address = f"../../{notebook.relative_to(ROOT).as_posix()}#{item.section}"
         unit = "minute" if item.minutes == 1 else "minutes"
         facts = [
@@ -94,11 +89,7 @@ def inline(text: str) -> Iterator[nodes.Node]:
             yield nodes.literal(part, part) if index % 2 else nodes.Text(part)
 
 
-def export(app: Sphinx) -> None:
-    write(DRAWN / "items.gift", bank())
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("builder-inited", export)
+    """Make the directive known."""
     app.add_directive("item_bank", ItemBank)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,11 +1,6 @@
-"""Write the item bank as GIFT, which Moodle and other learning platforms import.
-
-python tools/export_items.py OUT.gift
-"""
+"""The item bank as GIFT, which Moodle and other learning platforms import."""
 
 import re
-import sys
-from pathlib import Path
 
 from explman_lite.items import LEVELS, Item, as_html, load_items
 
@@ -47,9 +42,3 @@ def bank() -> str:
         f"$CATEGORY: Explanations can be manipulated/{chapter}\n\n" + "\n".join(questions)
         for chapter, questions in parts.items()
     )
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    Path(sys.argv[1]).write_text(bank(), "utf-8")

@@ -1,13 +1,16 @@
-"""What the book asks of Sphinx beyond its settings."""
+"""Addresses of the site, its map, and corrections to the pages."""
 
 import re
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from typing import Any
+from urllib.parse import urljoin
 from xml.etree import ElementTree
 
 import imagesize
 from sphinx.application import Sphinx
 from sphinx.config import Config
+
+from bookkit.address import on_the_site, repository_address
 
 SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
@@ -22,29 +25,27 @@ CORRECTIONS = {
 }
 
 
-def site_address(repository: str) -> str:
-    # The site lives on the repository's GitHub Pages, so its address follows from the repository's.
-    owner, name = urlsplit(repository).path.strip("/").split("/")
-    return f"https://{owner}.github.io/{name}/"
-
-
 def set_site(app: Sphinx, config: Config) -> None:
-    repository = config.html_theme_options["repository_url"]
-    address = site_address(repository)
-    config.extlinks = {"repofile": (f"{repository}/blob/main/%s", "%s")}
-    config.html_baseurl = config.ogp_site_url = address
+    """Derive the settings that hold an address from the repository's."""
+    config.extlinks = {"repofile": (f"{repository_address()}/blob/main/%s", "%s")}
+    config.html_baseurl = config.ogp_site_url = on_the_site("")
     config.ogp_site_name = config.html_title
     # Only the parts of MathJax that mathjax3_config names; sphinx-mathjax-offline wants all.
     config.mathjax_path = "mathjax/startup.js"
 
 
-def drop_thebe(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
-    # sphinx-thebe adds its scripts twice to each page, and the book starts no remote kernels.
+def drop_thebe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Drop what sphinx-thebe adds twice to each page: the book starts no remote kernels."""
     for kind in ("script_files", "css_files"):
         context[kind] = [file for file in context[kind] if "thebe" not in str(file)]
 
 
-def complete(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+def complete(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Correct the HTML of a page, and say of each picture how large it is and when it is needed."""
     body = context.get("body", "")
     for wrong, right in CORRECTIONS.items():
         body = body.replace(wrong, right)
@@ -64,6 +65,7 @@ def complete(app: Sphinx, page: str, template: str, context: dict, doctree: obje
 
 
 def write_sitemap(app: Sphinx, exception: Exception | None) -> None:
+    """List the pages for search engines."""
     if exception or app.builder.name != "html":
         return
     sitemap = ElementTree.Element("urlset", xmlns=SITEMAP)
@@ -79,6 +81,7 @@ def write_sitemap(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to Sphinx."""
     app.connect("config-inited", set_site)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", complete)

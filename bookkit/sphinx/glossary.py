@@ -40,16 +40,18 @@ def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 def terms(app: Sphinx) -> dict[str, tuple[str, str]]:
     """Map each term, in small letters, to its page and anchor."""
-    objects = app.env.get_domain("std").objects
-    return {name.lower(): place for (kind, name), place in objects.items() if kind == "term"}
+    found = app.env.get_domain("std").get_objects()
+    return {
+        name.lower(): (page, anchor) for name, _, kind, page, anchor, _ in found if kind == "term"
+    }
 
 
-def is_open(node: nodes.Node) -> bool:
-    """Say whether text may become a link."""
-    while (node := node.parent) is not None:
-        if isinstance(node, CLOSED):
-            return False
-    return True
+def is_open(text: nodes.Text) -> bool:
+    """Return whether text may become a link."""
+    node = text.parent
+    while node is not None and not isinstance(node, CLOSED):
+        node = node.parent
+    return node is None
 
 
 def pattern(names: list[str]) -> re.Pattern[str]:
@@ -76,5 +78,6 @@ def interleaved(text: str, links: dict[tuple[int, int], nodes.reference]) -> Ite
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to Sphinx."""
     app.connect("doctree-resolved", link_terms)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,10 +1,11 @@
 """When the chapters were last executed, with what, and how long it took, for the page on status."""
 
-import nbformat
 import pandas as pd
-from recorded_tables import ROOT, recorded
 
 import explman_lite as el
+from bookkit.chapters import title
+from bookkit.places import RESULTS, ROOT
+from bookkit.recorded.tables import recorded
 
 RECORD = "notebooks"
 
@@ -13,7 +14,8 @@ def chapters() -> pd.DataFrame:
     """Tabulate the executions of the chapters."""
     lines = [
         (
-            f"[{title(line.notebook)}](../notebooks/{line.notebook}.ipynb)",
+            f"[{title(ROOT / 'notebooks' / f'{line.notebook}.ipynb')}]"
+            f"(../notebooks/{line.notebook}.ipynb)",
             line.executed,
             f"{line.seconds // 60}:{line.seconds % 60:02}",
             line["code cells"],
@@ -25,7 +27,7 @@ def chapters() -> pd.DataFrame:
 
 def versions() -> pd.DataFrame:
     """Tabulate what the last of these executions ran on."""
-    how = el.results.load_provenance(ROOT / "results" / f"{RECORD}.csv")
+    how = el.results.load_provenance(RESULTS / f"{RECORD}.csv")
     machine = how["machine"]
     processor = f"{machine['system']}, {machine['processor']}, {machine['cores']} cores"
     used = {
@@ -35,9 +37,3 @@ def versions() -> pd.DataFrame:
         **how["versions"],
     }
     return pd.DataFrame(used.items(), columns=["what", "which"])
-
-
-def title(notebook: str) -> str:
-    """Read a chapter's title."""
-    first = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells[0]
-    return first.source.splitlines()[0].removeprefix("# ")

@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
-from recorded_tables import recorded
 
 import explman_lite as el
+from bookkit.recorded.tables import recorded
 from explman_lite.bench import compare_methods
 from explman_lite.figures import AFTER, BEFORE
 

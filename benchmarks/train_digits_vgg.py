@@ -1,6 +1,6 @@
 """Train the network for handwritten digits and write its checkpoint into the package.
 
-python tools/train_digits_vgg.py
+python benchmarks/train_digits_vgg.py
 
 It takes about a minute on two cores, and prints the accuracy on the held-out digits and the sha256
 of the checkpoint, which belongs on the network's card in explman_lite/networks/zoo.py.

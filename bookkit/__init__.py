@@ -1,0 +1,18 @@
+"""What makes the book of its chapters and recorded tables: pages, slides, archives.
+
+``python -m bookkit`` is its command line, behind ``make``. A module imports only from those above
+it in this list, and all of them may use ``explman_lite``, which knows nothing of the book.
+
+========== ==========================================================================
+places     where the parts of the repository lie
+address    the repository's address, and what follows from it
+chapters   the list of chapters, and how to read one
+links      where a link of a page or chapter leads, on the site
+execute    running the notebooks and storing their outputs
+gift       the item bank as learning platforms import it
+recorded   tables and figures drawn from ``results/``
+slides     a deck of each chapter, with its templates
+archives   the notebooks packed for students and for instructors
+sphinx     what the pages need beyond Jupyter Book: the book's extension of Sphinx
+========== ==========================================================================
+"""

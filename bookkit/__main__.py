@@ -1,0 +1,87 @@
+"""The command line of the book's kit: ``python -m bookkit``, behind ``make``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bookkit.address import differing, rewrite
+from bookkit.archives.pack import AUDIENCES, make_zip
+from bookkit.chapters import NOTEBOOKS
+from bookkit.execute import execute, record
+from bookkit.gift import bank
+from bookkit.places import ROOT
+from bookkit.slides.deck import make_slides
+
+
+def slides(options: argparse.Namespace) -> int:
+    """Make a deck of slides from each notebook."""
+    for deck in make_slides():
+        print(f"{deck.name}: {deck.count} slides")
+    return 0
+
+
+def archives(options: argparse.Namespace) -> int:
+    """Pack the notebooks for an audience."""
+    print(make_zip(options.audience).relative_to(ROOT))
+    return 0
+
+
+def execute_notebooks(options: argparse.Namespace) -> int:
+    """Run notebooks anew and record what it took."""
+    for path in options.notebooks or NOTEBOOKS:
+        print(path, flush=True)
+        record(execute(path))
+    return 0
+
+
+def items(options: argparse.Namespace) -> int:
+    """Write the item bank as GIFT."""
+    options.out.write_text(bank(), "utf-8")
+    return 0
+
+
+def address(options: argparse.Namespace) -> int:
+    """List the addresses that differ from that in _config.yml, and rewrite them unless checking."""
+    found = differing()
+    for line in found:
+        print(line)
+    if not options.check:
+        rewrite()
+    return int(options.check and bool(found))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the commands and their arguments."""
+    described = argparse.ArgumentParser(prog="python -m bookkit", description=__doc__)
+    commands = described.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("slides", help="make slides, in _build/html/slides")
+    one.set_defaults(run=slides)
+
+    one = commands.add_parser("archives", help="pack the notebooks, in _build/html/downloads")
+    one.add_argument("audience", choices=AUDIENCES, help="without solutions, or with them")
+    one.set_defaults(run=archives)
+
+    one = commands.add_parser("execute", help="run notebooks anew and store their outputs")
+    one.add_argument("notebooks", nargs="*", type=Path, help="all of them, if none is named")
+    one.set_defaults(run=execute_notebooks)
+
+    one = commands.add_parser("items", help="write the item bank as GIFT")
+    one.add_argument("out", type=Path, help="the file to write")
+    one.set_defaults(run=items)
+
+    one = commands.add_parser("address", help="write the repository's address wherever it stands")
+    one.add_argument("--check", action="store_true", help="only list what differs, and fail")
+    one.set_defaults(run=address)
+    return described
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    options = parser().parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

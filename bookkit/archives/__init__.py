@@ -1,0 +1,1 @@
+"""The notebooks packed for students and for instructors."""

@@ -1,0 +1,1 @@
+"""Tables and figures drawn from ``results/``: a module for each page that shows them."""

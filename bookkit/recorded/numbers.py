@@ -1,0 +1,191 @@
+"""Numbers in the prose of pages, each computed from a recorded table when the book is built.
+
+A page writes ``{number}`photos-class-lost```, which becomes "eleven". A number whose name is
+unknown, or that its table does not yield, is refused.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+import pandas as pd
+
+from bookkit.recorded.defense import by_defense
+from bookkit.recorded.tables import recorded
+
+ROLE = re.compile(r"\{number\}`([^`]+)`")
+PHOTOS = "defense-photos"
+TEN_SAMPLES = "SmoothGrad, 10 samples"
+PAPERS_OUTPUT_CHANGE = 1e-3
+"""The median change of the softmax that the paper reports."""
+
+SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+WORDS = {**dict(enumerate(SMALL)), 11: "eleven", 12: "twelve", 20: "twenty", 30: "thirty"}
+PARTS = {
+    Fraction(1, 10): "a tenth",
+    Fraction(1, 7): "a seventh",
+    Fraction(1, 6): "a sixth",
+    Fraction(1, 5): "a fifth",
+    Fraction(1, 4): "a quarter",
+    Fraction(1, 3): "a third",
+    Fraction(1, 2): "half",
+    Fraction(2, 3): "two thirds",
+    Fraction(3, 4): "three quarters",
+}
+
+
+def finite(value: float) -> float:
+    """Return a value that was measured, and refuse one that was not."""
+    if not math.isfinite(value):
+        raise ValueError("it was not measured")
+    return value
+
+
+def decimals(value: float, digits: int = 2) -> str:
+    """Write a number with so many digits after its point."""
+    return f"{finite(value):.{digits}f}"
+
+
+def significant(value: float) -> str:
+    """Write a number with its first digit only."""
+    return f"{float(f'{finite(value):.0e}'):g}"
+
+
+def words(value: float) -> str:
+    """Write a count in words if it is small or round."""
+    return WORDS.get(round(finite(value)), str(round(value)))
+
+
+def part(share: float) -> str:
+    """Write a share as the nearest simple fraction, in words."""
+    return PARTS[min(PARTS, key=lambda fraction: abs(fraction - finite(share)))]
+
+
+def cat() -> pd.Series:
+    """Return what a hundred steps made of the cat."""
+    return recorded("cat_to_coffee").set_index("steps").loc[100]
+
+
+def medians(suite: str, column: str) -> pd.Series:
+    """Return a column's median for each method."""
+    return recorded(suite).groupby("method")[column].median()
+
+
+def photos(method: str) -> pd.DataFrame:
+    """Return the attacks of a method on photographs."""
+    table = recorded("photos")
+    return table[table.method == method]
+
+
+def of_map(suite: str, label: str, column: str) -> float:
+    """Return a column's median over the attacks on a map, such as "ReLU" or "β = 5"."""
+    return float(by_defense(suite)[label][column].median())
+
+
+def gain_lost(suite: str, *labels: str) -> float:
+    """Return by which share of the ReLU map's gain some maps, on average, give way less."""
+    gains = [of_map(suite, label, "gain") for label in labels]
+    return 1 - sum(gains) / len(gains) / of_map(suite, "ReLU", "gain")
+
+
+def most_lost(*labels: str) -> float:
+    """Return the largest share of the gain that any of some maps takes away, in either suite."""
+    return max(gain_lost(suite, label) for suite in ("defense", PHOTOS) for label in labels)
+
+
+def sharp() -> pd.DataFrame:
+    """Return the attacks on maps of photographs that are smoothed least."""
+    groups = by_defense(PHOTOS)
+    return pd.concat([groups["β = 30"], groups["β = 100"]])
+
+
+def fresh_gains() -> list[float]:
+    """Return for each number of samples what a forgery is worth under other noise."""
+    return [
+        finite((rows.pcc_target_fresh - rows.pcc_target_unattacked).median())
+        for label, rows in by_defense(PHOTOS).items()
+        if rows.pcc_target_fresh.notna().any()
+    ]
+
+
+NUMBERS: dict[str, Callable[[], str]] = {
+    "cat-pcc": lambda: decimals(cat().pcc_target),
+    "cat-picture-ssim": lambda: decimals(cat().image_ssim),
+    "step-explanations": lambda: decimals(
+        recorded("step_cost")["step / explanation"].median(), digits=0
+    ),
+    # The suites of six methods.
+    "digits-pcc-lowest": lambda: decimals(medians("digits", "pcc_target").min()),
+    "digits-pcc-highest": lambda: decimals(medians("digits", "pcc_target").max()),
+    "photos-pcc-lowest": lambda: decimals(medians("photos", "pcc_target").min()),
+    "photos-pcc-highest": lambda: decimals(medians("photos", "pcc_target").max()),
+    "photos-attacks": lambda: str(len(recorded("photos"))),
+    "photos-class-lost": lambda: words((~recorded("photos").class_kept).sum()),
+    "photos-output-change": lambda: significant(recorded("photos").output_change.median()),
+    "photos-output-change-over-papers": lambda: words(
+        float(significant(recorded("photos").output_change.median() / PAPERS_OUTPUT_CHANGE))
+    ),
+    "photos-gradient-attacks": lambda: words(len(photos("Gradient"))),
+    "photos-gradient-pcc": lambda: decimals(photos("Gradient").pcc_target.median()),
+    "photos-gradient-pcc-lower": lambda: decimals(photos("Gradient").pcc_target.quantile(0.25)),
+    "photos-gradient-pcc-upper": lambda: decimals(photos("Gradient").pcc_target.quantile(0.75)),
+    "photos-gradient-class-lost": lambda: words((~photos("Gradient").class_kept).sum()),
+    "photos-lrp-attacks": lambda: words(len(photos("LRP"))),
+    "photos-lrp-nearer-to-original": lambda: words(
+        (photos("LRP").pcc_original > photos("LRP").pcc_target).sum()
+    ),
+    "photos-lrp-before": lambda: decimals(medians("photos", "pcc_target_unattacked")["LRP"]),
+    "photos-patterns-before": lambda: decimals(
+        medians("photos", "pcc_target_unattacked")["PatternAttribution"]
+    ),
+    "photos-patterns-before-roughly": lambda: decimals(
+        medians("photos", "pcc_target_unattacked")["PatternAttribution"], digits=1
+    ),
+    # The suites of the defence, on digits and on photographs; "at-5" is the map of β = 5.
+    "digits-gain-lost-at-0.8": lambda: part(gain_lost("defense", "β = 0.8")),
+    "digits-gain-lost-at-1": lambda: part(gain_lost("defense", "β = 1")),
+    "digits-gain-lost-at-0.5": lambda: part(gain_lost("defense", "β = 0.5")),
+    "digits-honest-at-relu": lambda: decimals(of_map("defense", "ReLU", "pcc_original")),
+    "digits-honest-at-0.5": lambda: decimals(of_map("defense", "β = 0.5", "pcc_original")),
+    "digits-honest-after-noise-lowest": lambda: decimals(
+        min(of_map("defense", label, "pcc_original_noise") for label in by_defense("defense"))
+    ),
+    "photos-gain-lost-at-5-and-10": lambda: part(gain_lost(PHOTOS, "β = 5", "β = 10")),
+    "photos-gain-lost-at-1-and-2": lambda: part(gain_lost(PHOTOS, "β = 1", "β = 2")),
+    "photos-gain-lost-at-0.5": lambda: part(gain_lost(PHOTOS, "β = 0.5")),
+    "gain-lost-from-5-to-30-most": lambda: part(most_lost("β = 5", "β = 10", "β = 30")),
+    "photos-sharp-attacks": lambda: words(len(sharp())),
+    "photos-sharp-class-lost": lambda: words((~sharp().class_kept).sum()),
+    "photos-honest-at-relu": lambda: decimals(of_map(PHOTOS, "ReLU", "pcc_original")),
+    "photos-honest-at-0.5": lambda: decimals(of_map(PHOTOS, "β = 0.5", "pcc_original")),
+    "photos-honest-after-noise-at-relu": lambda: decimals(
+        of_map(PHOTOS, "ReLU", "pcc_original_noise")
+    ),
+    "photos-honest-after-noise-at-0.5": lambda: decimals(
+        of_map(PHOTOS, "β = 0.5", "pcc_original_noise")
+    ),
+    "photos-gain-under-other-noise-lowest": lambda: decimals(min(fresh_gains())),
+    "photos-gain-under-other-noise-highest": lambda: decimals(max(fresh_gains())),
+    "photos-pcc-under-known-noise": lambda: decimals(of_map(PHOTOS, TEN_SAMPLES, "pcc_target")),
+    "photos-pcc-under-other-noise": lambda: decimals(
+        of_map(PHOTOS, TEN_SAMPLES, "pcc_target_fresh")
+    ),
+}
+
+
+def number(name: str) -> str:
+    """Write the number of a name."""
+    if name not in NUMBERS:
+        raise ValueError(f"no number is called {name!r}; there are {', '.join(sorted(NUMBERS))}")
+    try:
+        return NUMBERS[name]()
+    except (AttributeError, LookupError, OSError, ValueError) as error:
+        raise ValueError(
+            f"the recorded tables do not yield the number {name!r}: {error}"
+        ) from error
+
+
+def filled(text: str) -> str:
+    """Write the numbers into a page's Markdown, for those who read it without Sphinx."""
+    return ROLE.sub(lambda found: number(found[1]), text)

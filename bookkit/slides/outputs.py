@@ -1,0 +1,107 @@
+"""What the code of a chapter puts onto slides: itself, what it printed, drew and tabulated."""
+
+import ast
+import base64
+import io
+import math
+import re
+from collections.abc import Iterator
+from html import escape
+from itertools import takewhile
+
+import nbformat
+from bs4 import BeautifulSoup
+from PIL import Image
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from bookkit.chapters import has_tag
+from bookkit.slides.pieces import Piece
+from bookkit.slides.text import length
+
+TAG = "slide-code"
+TABLE_WIDTH, SHORT_TABLE = 1160, 400
+LONGEST_OUTPUT = 9
+CLAIM = re.compile(r"^(?:Checked|Not reproduced)\b.*", re.DOTALL | re.MULTILINE)
+SIDES = re.compile(r'width="(\d+)" height="(\d+)"')
+
+
+def code_of(cell: nbformat.NotebookNode) -> str:
+    """Return what slides show of a cell's code, which is nothing unless the cell is tagged so.
+
+    Of a cell that defines functions or classes the definitions are shown, of any other what stands
+    above its first assertion or printed value.
+    """
+    if not has_tag(cell, TAG):
+        return ""
+    nodes, lines = ast.parse(cell.source).body, cell.source.splitlines()
+    definitions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    if definitions:
+        return "\n\n".join("\n".join(lines[d.lineno - 1 : d.end_lineno]) for d in definitions)
+    shown = list(takewhile(lambda node: not isinstance(node, ast.Assert | ast.Expr), nodes))
+    if not shown:
+        raise ValueError(f"cell {cell.id} is tagged {TAG}, but begins with a check or an output")
+    return "\n".join(lines[: shown[-1].end_lineno])
+
+
+def highlighted(code: str) -> Piece:
+    """Show code in colours."""
+    html = highlight(code, PythonLexer(), HtmlFormatter(cssclass="code"))
+    return Piece("code", html, extra=25 * len(code.splitlines()) + 40)
+
+
+def printed(text: str, revealing: bool) -> Iterator[Piece]:
+    """Return what was checked, and what was printed where it answers a question."""
+    claim = CLAIM.search(text)
+    before = text[: claim.start() if claim else len(text)].rstrip()
+    lines = len(before.splitlines())
+    if before and lines <= LONGEST_OUTPUT and (revealing or lines > 1):
+        html = f"<pre>{escape(before)}</pre>"
+        yield Piece("output", html, extra=28 * lines + 40, optional=not revealing)
+    if claim:
+        kind = "claim" if claim[0].startswith("Checked") else "claim not"
+        html = f'<p class="{kind}">{escape(" ".join(claim[0].split()))}</p>'
+        yield Piece("claim", html, length(html), 24, extra=16)
+
+
+def displayed(data: dict[str, str], alt: str) -> Iterator[Piece]:
+    """Return a figure, a slider over figures, or a table."""
+    html = data.get("text/html", "")
+    if "image/jpeg" in data:
+        size = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"]))).size
+        source = f"data:image/jpeg;base64,{data['image/jpeg'].strip()}"
+        yield figure(f'<img src="{source}" alt="{escape(alt)}">', *size)
+    elif "frame-slider" in html and (sides := SIDES.search(html)):
+        yield figure(html, int(sides[1]), int(sides[2]))
+    elif "<table" in html:
+        yield from table_rows(html)
+
+
+def figure(html: str, width: int, height: int) -> Piece:
+    """Return a figure; neighbours share a row."""
+    aspect = width / height
+    html = f'<div class="figure" style="--aspect: {aspect:.3f}">{html}</div>'
+    return Piece("figure", html, aspect=aspect, wrap=("<div>", "</div>"))
+
+
+def table_rows(html: str) -> Iterator[Piece]:
+    """Take a long table apart, so that it can go over several slides."""
+    table = BeautifulSoup(html, "html.parser")
+    for tag in table.find_all(True):
+        tag.attrs = {name: tag[name] for name in ("colspan", "rowspan") if name in tag.attrs}
+    for empty in [tag for tag in table.find_all("th") if not tag.get_text(strip=True)]:
+        empty.name = "td"
+    (head,), rows = table.select("thead"), table.select("tbody tr")
+    wrap = (f"<table>{head}<tbody>", "</tbody></table>")
+    tall = 36 * len(head.find_all("tr")) + 20
+    prose = max(len(cell.get_text()) for cell in table.find_all("td")) > 40
+    pieces = []
+    for row in rows:
+        characters = math.ceil(1.3 * length(str(row))) if prose else 1
+        pieces.append(Piece("table", str(row), characters, 20, extra=12, wrap=wrap, head=tall))
+    total = sum(piece.height(TABLE_WIDTH) for piece in pieces)
+    if total <= SHORT_TABLE:
+        whole = "\n".join(piece.html for piece in pieces)
+        pieces = [Piece("table", whole, extra=total, wrap=wrap, head=tall)]
+    yield from pieces
