@@ -23,7 +23,6 @@ from explman_lite.networks.layers import (
     transposed_convolution,
 )
 from explman_lite.networks.prepare import Network, as_network
-from explman_lite.networks.refusals import refuse_hidden_rectifiers
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, SmoothReLU)
 LINEAR = (Conv2d, nn.Linear)
@@ -164,8 +163,7 @@ class GuidedBackprop(Propagation):
     Raises
     ------
     ValueError
-        On a call, if the network has no ReLU, so that nothing would be guided, or one inside of a
-        layer that cannot be looked into.
+        On a call, if the network has no ReLU: nothing would be guided.
 
     References
     ----------
@@ -182,7 +180,6 @@ class GuidedBackprop(Propagation):
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Walk back through a network that has something to guide at."""
         network = as_network(model)
-        refuse_hidden_rectifiers(network, "be guided")
         if not any(isinstance(layer, ACTIVATIONS) for layer in network.modules()):
             raise ValueError(
                 "GuidedBackprop has a rule for ReLU, and this network has none: the result would "
