@@ -7,14 +7,9 @@ and show.
 
 from explman_lite import checks, curvature, faithfulness, figures, metrics, playground, results
 from explman_lite.attack import AttackStep, Manipulation, Settings, manipulate, manipulation_loss
-from explman_lite.explainers.averaging import IntegratedGradients, SmoothGrad
+from explman_lite.explainers import registry
 from explman_lite.explainers.base import Explainer, Explanation
-from explman_lite.explainers.gradients import Gradient, GradientTimesInput
-from explman_lite.explainers.lrp import LRP
-from explman_lite.explainers.patterns import PatternAttribution, fit_patterns
-from explman_lite.explainers.propagation import GuidedBackprop
-from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, DefenseCard, ExplainerCard
-from explman_lite.explainers.smoothed import BetaSmoothing
+from explman_lite.explainers.registry import *  # noqa: F403  (what is registered is public)
 from explman_lite.maps import relevance_map
 from explman_lite.networks.prepare import Network, prepare
 from explman_lite.networks.smoothing import smoothed
@@ -25,32 +20,19 @@ from explman_lite.quiz import Quiz
 from explman_lite.slider import FrameSlider
 
 __all__ = [
-    "DEFENSES",
-    "EXPLAINERS",
-    "LRP",
     "AttackStep",
-    "BetaSmoothing",
-    "DefenseCard",
     "Explainer",
-    "ExplainerCard",
     "Explanation",
     "FrameSlider",
-    "Gradient",
-    "GradientTimesInput",
-    "GuidedBackprop",
-    "IntegratedGradients",
     "Manipulation",
     "Network",
-    "PatternAttribution",
     "Quiz",
     "Settings",
-    "SmoothGrad",
     "checks",
     "class_names",
     "curvature",
     "faithfulness",
     "figures",
-    "fit_patterns",
     "load_digits",
     "load_model",
     "load_photo",
@@ -65,4 +47,5 @@ __all__ = [
     "results",
     "smoothed",
     "text_target",
+    *registry.__all__,
 ]

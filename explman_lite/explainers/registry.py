@@ -1,7 +1,7 @@
 """The one list of explainers, and the one list of defences: everything iterates over them.
 
-To add an explainer, write its class and add its card here; command line, playground, benchmark,
-tests and the tables of the book follow.
+To add an explainer, write its class and add its card and its name here; command line, playground,
+benchmark, tests and the tables of the book follow.
 """
 
 from __future__ import annotations
@@ -20,6 +20,23 @@ from explman_lite.explainers.lrp import LRP
 from explman_lite.explainers.patterns import PatternAttribution, fit_patterns
 from explman_lite.explainers.propagation import GuidedBackprop
 from explman_lite.explainers.smoothed import BetaSmoothing
+
+__all__ = [
+    "DEFENSES",
+    "EXPLAINERS",
+    "LRP",
+    "BetaSmoothing",
+    "DefenseCard",
+    "ExplainerCard",
+    "Gradient",
+    "GradientTimesInput",
+    "GuidedBackprop",
+    "IntegratedGradients",
+    "PatternAttribution",
+    "SmoothGrad",
+    "fit_patterns",
+]
+"""What `explman_lite` hands on to its users."""
 
 
 @dataclass(frozen=True)
