@@ -8,7 +8,7 @@ a dark page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
 import torch
@@ -21,9 +21,6 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
 from explman_lite.maps import to_numpy
-
-if TYPE_CHECKING:
-    from explman_lite.attack.result import Manipulation
 
 MAP_COLOURS = "inferno"
 BEFORE, AFTER, THIRD = "#0072B2", "#D55E00", "#009E73"
@@ -156,7 +153,37 @@ def magnified(perturbation: Tensor, factor: float) -> Tensor:
     return (0.5 + factor * perturbation).clamp(0, 1)
 
 
-def manipulation(result: Manipulation, sample: int = 0, gain: float = 10.0) -> Figure:
+class _Step(Protocol):
+    """What is drawn of a step of an attack: of an `AttackStep`."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def beta(self) -> float | None: ...
+    @property
+    def map_loss(self) -> Tensor: ...
+    @property
+    def output_loss(self) -> Tensor: ...
+
+
+class _Attack(Protocol):
+    """What is drawn of an attack: of a `Manipulation`, whose module imports this one."""
+
+    @property
+    def images(self) -> Tensor: ...
+    @property
+    def original_images(self) -> Tensor: ...
+    @property
+    def maps(self) -> Tensor: ...
+    @property
+    def original_maps(self) -> Tensor: ...
+    @property
+    def target_maps(self) -> Tensor: ...
+    @property
+    def history(self) -> Sequence[_Step]: ...
+
+
+def manipulation(result: _Attack, sample: int = 0, gain: float = 10.0) -> Figure:
     """Draw an attack: pictures above, maps below.
 
     Parameters
@@ -187,7 +214,7 @@ def manipulation(result: Manipulation, sample: int = 0, gain: float = 10.0) -> F
     )
 
 
-def history(result: Manipulation, sample: int = 0) -> Figure:
+def history(result: _Attack, sample: int = 0) -> Figure:
     """Draw both terms of the loss, and β, against the steps of an attack.
 
     Parameters
