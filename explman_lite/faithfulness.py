@@ -26,11 +26,11 @@ def pixel_flipping(
        \bar x & \text{if } r_i < t\, n / T \\ x_i & \text{otherwise,} \end{cases}
 
     where :math:`p_c` is the softmax of the logits at the class c, T the number of steps,
-    :math:`r_i` the rank of pixel i in its map, from 0 for the most relevant to n - 1, and
-    :math:`\bar x` the mean colour of the picture. With patches it is the rank of the pixel's square
-    among all n squares, by the mean of the map over each; of equal ones the first in reading order
-    goes first. Networks for photographs are upset by a sprinkle of erased pixels wherever they lie:
-    erase squares there.
+    :math:`r_i` the rank of pixel i in its map, from 0 for the most relevant to :math:`n - 1`, and
+    :math:`\bar x` the mean colour of the picture. With patches, :math:`r_i` is the rank of the
+    pixel's square among all n squares, by the mean of the map over each; of equal squares the first
+    in reading order goes first. Networks for photographs are upset by a sprinkle of erased pixels
+    wherever they lie; erase squares there.
 
     The sooner the probability falls, the more faithful the map. The area under the curve,
 

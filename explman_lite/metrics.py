@@ -93,12 +93,12 @@ def ssim(first: Tensor, second: Tensor, data_range: float | None = None) -> Tens
     .. math::
 
        \frac{(2\, \bar h\, \bar h' + c_1)(2\, \mathrm{cov} + c_2)}
-       {(\bar h^2 + \bar h'^2 + c_1)(\mathrm{var} + \mathrm{var}' + c_2)}, \qquad
-       c_1 = (0.01\, r)^2, \quad c_2 = (0.03\, r)^2,
+       {(\bar h^2 + \bar h'^2 + c_1)(\mathrm{var} + \mathrm{var}' + c_2)}
 
     averaged over all windows of 7 × 7 pixels that fit into a channel, and over the channels. Means,
     variances and covariance are those of a window's 49 pairs of values, all of equal weight; the
-    latter two are unbiased, sums of squares and products over 48. The range r is ``data_range``.
+    latter two are unbiased, sums of squares and products over 48. The constants are
+    :math:`c_1 = (0.01\, r)^2` and :math:`c_2 = (0.03\, r)^2`, r the ``data_range``.
 
     Parameters
     ----------
@@ -171,8 +171,8 @@ def top_k_overlap(first: Tensor, second: Tensor, fraction: float = 0.1) -> Tenso
        \frac{|\mathcal T_k(h) \cap \mathcal T_k(h')|}{k}, \qquad
        k = \max(\mathrm{round}(\mathrm{fraction} \cdot n),\, 1),
 
-    where :math:`\mathcal T_k(h)` holds the k pixels of the largest values; which ones of equal
-    pixels are among them is not defined.
+    where :math:`\mathcal T_k(h)` holds the k pixels with the largest values; which of several equal
+    ones are among them is not defined.
 
     Parameters
     ----------

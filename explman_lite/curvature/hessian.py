@@ -111,8 +111,10 @@ def principal_curvatures(
     .. math::
 
        L_{ij} = -\frac{1}{\lVert \nabla g_c \rVert}
-       \sum_{k,l} P_{ik}\, \frac{\partial^2 g_c}{\partial x_k\, \partial x_l}\, P_{lj}, \qquad
-       P = 1 - n n^\top, \quad n = \frac{\nabla g_c}{\lVert \nabla g_c \rVert}.
+       \sum_{k,l} P_{ik}\, \frac{\partial^2 g_c}{\partial x_k\, \partial x_l}\, P_{lj},
+
+    where :math:`P = 1 - n n^\top` projects onto the tangent space and
+    :math:`n = \nabla g_c / \lVert \nabla g_c \rVert` is the normal.
 
     Up to 256 input values the Hessian is formed and the result is exact. Beyond, Lanczos's method
     needs some twenty to a hundred Hessian-vector products and no more memory than twenty images.
@@ -126,7 +128,7 @@ def principal_curvatures(
     cls : int
         The index of the logit.
     k : int
-        Number of curvatures, from 1 to d - 1.
+        Number of curvatures, from 1 to d − 1.
     tolerance : float
         Relative accuracy of Lanczos's method.
     seed : int
@@ -135,9 +137,9 @@ def principal_curvatures(
     Returns
     -------
     Tensor
-        (k,), the curvatures of largest absolute value, in falling order of it and in units of one
-        over the distance between inputs; negative where the level set bends away from its normal,
-        as a sphere does. All zero for a ReLU network.
+        (k,), the curvatures of largest absolute value, the largest first, in units of one over the
+        distance between inputs; negative where the level set bends away from its normal, as a
+        sphere does. All zero for a ReLU network.
 
     Raises
     ------
