@@ -80,14 +80,14 @@ def level_set_path(
     r"""Walk on the level set of ``start`` towards ``end``.
 
     Points at equal distances on the straight line from one to the other are brought to the level
-    set by Newton's steps along the gradient,
+    set by Newton's method along the gradient,
 
     .. math::
 
        x \leftarrow x + \frac{c - g(x)}{\lVert \nabla g(x) \rVert^2}\, \nabla g(x),
 
-    where g is the logit and c its value at the start, until it differs from c by no more than the
-    tolerance. So is ``end``, whose logit is rarely the same to the last digit.
+    until the logit g differs from its value c at the start by no more than the tolerance. The end
+    moves as well, since its logit is rarely the same to the last digit.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def level_set_path(
     TypeError, ValueError
         If an argument is not of this form.
     RuntimeError
-        If Newton's steps do not arrive within 50, as where the line leads far from the set.
+        If 50 steps are not enough, as where the line leads far from the set.
 
     References
     ----------
