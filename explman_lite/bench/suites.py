@@ -221,26 +221,7 @@ class Suite:
 
 
 def random_pairs(seed: int, available: int, count: int) -> list[Pair]:
-    """Draw ``count`` different sources, and for each a target and a third picture.
-
-    Parameters
-    ----------
-    seed : int
-        Not negative.
-    available : int
-        Number of pictures in the collection, at least 3.
-    count : int
-        Number of pairs, at most ``available``.
-
-    Returns
-    -------
-    list of Pair
-        In the order in which they were drawn.
-
-    Raises
-    ------
-    ValueError
-        If the seed is negative.
+    """Draw ``count`` different sources of ``available``, and for each a target and a third picture.
 
     Examples
     --------
@@ -263,8 +244,8 @@ def random_pairs(seed: int, available: int, count: int) -> list[Pair]:
 def ordered_pairs(seed: int, available: int, rounds: int | None = None) -> list[Pair]:
     """List every source with every target; the seed draws only the third pictures.
 
-    Each of the ``rounds`` uses all ``available`` pictures, once as source and once as target;
-    there are ``available - 1`` rounds, all of which are made if none are asked for.
+    Each round uses all ``available`` pictures, once as source and once as target; all rounds are
+    listed if ``rounds`` is not given.
 
     Examples
     --------
