@@ -1,8 +1,29 @@
 """Manipulate the explanations of neural networks, and see why it works.
 
-The data flows one way: `pictures` and `networks` feed `explainers`, whose attributions become
-`maps`; the `attack` changes pictures until their map is the target; `metrics` and `figures` judge
-and show.
+Data flows one way: `pictures` and `networks` feed `explainers`, whose attributions become `maps`;
+the `attack` changes pictures until their map is the target; `metrics` and `figures` judge and show.
+
+A module imports only from those above it in this list.
+
+============ ========================================================================
+validation   what is refused, with what was given and what is expected
+results      recorded tables, each with its provenance
+maps         from an attribution to a relevance map
+metrics      how alike two maps, pictures or outputs are
+figures      one style for all figures
+slider       figures behind a slider that needs no kernel
+pictures     photographs, digits, and target maps drawn from a sentence
+networks     the networks that are explained: trained, prepared, smoothed
+explainers   which pixels an answer depends on, and the registry of the methods
+faithfulness whether a map shows what the network looks at
+curvature    how the level sets of a network bend
+attack       a picture changed until its map is the target
+bench        many pairs of pictures, attacked with every method
+checks       checks of readers' exercises
+items        questions about the chapters
+quiz         the quiz of a chapter
+playground   figures with controls
+============ ========================================================================
 """
 
 from explman_lite import checks, curvature, faithfulness, figures, metrics, playground, results

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     Parameters
     ----------
     arguments : list of str, optional
-        What follows the program's name; the process's own arguments if not given.
+        What follows the name of the program; the arguments of the process if not given.
 
     Returns
     -------
@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Build the parser; each command sets ``run``, the function that carries it out."""
     parser = argparse.ArgumentParser(
         prog="explman_lite", description="Manipulate the explanations of a neural network."
     )
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _device(text: str) -> torch.device:
-    """Read a device that can hold numbers."""
+    """Turn text into a device, after making sure that it can hold numbers."""
     try:
         torch.ones(1, device=text).item()
     except (RuntimeError, AssertionError) as error:
@@ -96,6 +97,7 @@ def _device(text: str) -> torch.device:
 
 
 def _manipulate(options: argparse.Namespace) -> None:
+    """Carry out ``manipulate``."""
     smallest = card_of(options.model).smallest
     if options.size < smallest:
         raise ValueError(
@@ -120,7 +122,7 @@ def _manipulate(options: argparse.Namespace) -> None:
 
 
 def _explainer(options: argparse.Namespace, model: Network) -> Explainer:
-    """Make the explainer; what has to be fitted is fitted on the photographs at hand."""
+    """Make the explainer; one that has to be fitted is fitted to the photographs of the package."""
     card = METHODS[options.method]
     if card.fit is None:
         return card.make()
@@ -129,6 +131,7 @@ def _explainer(options: argparse.Namespace, model: Network) -> Explainer:
 
 
 def _target_map(options: argparse.Namespace, model: Network, explainer: Explainer) -> Tensor:
+    """Draw the target map from a sentence, or explain what the model predicts for a picture."""
     if options.target.startswith("text:"):
         return text_target(options.target.removeprefix("text:"), options.size)
     picture = load_photo(options.target, options.size).to(options.device)
@@ -138,6 +141,7 @@ def _target_map(options: argparse.Namespace, model: Network, explainer: Explaine
 
 
 def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
+    """Write figure, picture and summary, and print what was reached."""
     import numpy as np
     from PIL import Image
 

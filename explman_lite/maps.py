@@ -10,15 +10,19 @@ from torch import Tensor
 
 
 def relevance_map(attribution: Tensor) -> Tensor:
-    """Sum absolute attributions over the channels and scale the map to mean 1.
+    r"""Sum absolute attributions over the channels and scale the map to mean 1.
 
-    The paper scales maps to sum 1, which makes the size of the loss depend on the resolution;
-    mean 1 does not. A map that is zero everywhere stays zero.
+    .. math::
+
+       h_{ij} = \frac{\sum_c |R_{cij}|}{\frac{1}{HW} \sum_{c,k,l} |R_{ckl}|}
+
+    where R is the attribution. The paper scales maps to sum 1, which makes the size of the loss
+    depend on the resolution; mean 1 does not. A map that is zero everywhere stays zero.
 
     Parameters
     ----------
     attribution : Tensor
-        (N, C, H, W), any sign; gradients flow through.
+        (N, C, H, W), of any sign and scale; gradients flow through.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def relevance_map(attribution: Tensor) -> Tensor:
 
 
 def to_numpy(values: Tensor) -> NDArray[Any]:
-    """Hand values to NumPy, which knows no bfloat16: those become float32."""
+    """Turn a tensor into an array; bfloat16, which NumPy lacks, becomes float32."""
     values = values.detach().cpu()
     array: NDArray[Any] = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     return array
