@@ -85,8 +85,8 @@ def loss_per_sample(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], An
             )
         if misfit(value, map_term.shape) is None and not value.requires_grad:
             return wrong(
-                "Your loss cannot be differentiated by the pixels: somewhere it leaves PyTorch's "
-                "graph, by .detach(), .item(), NumPy or torch.no_grad()."
+                "Your loss cannot be differentiated with respect to the pixels: somewhere it "
+                "leaves PyTorch's graph, by .detach(), .item(), NumPy or torch.no_grad()."
             )
         return exercise.examine(value)
 

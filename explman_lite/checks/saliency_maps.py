@@ -286,7 +286,7 @@ def _scaled_maps(sums: Tensor, praise: str, mistakes: dict[str, Any], other: str
         "neighbours: take the mean over height and width only, with keepdim=True.": (
             lambda found: _one(_size(found).mean())
         ),
-        "Your maps sum to 1, as the paper's do; here each shall have mean 1.": (
+        "Your maps sum to 1, as the paper's do; here each has mean 1.": (
             lambda found: _one(found.abs().sum(dim=(1, 2)))
         ),
         "You divide by the largest value; divide by the mean.": (

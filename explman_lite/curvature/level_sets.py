@@ -141,7 +141,7 @@ def level_set_path(
     if isinstance(points, bool) or not isinstance(points, int) or points < 2:
         raise ValueError(f"points must be an integer of at least 2, got {points}")
     fractions = (
-        torch.linspace(0, 1, points, device=start.device)
+        torch.linspace(0, 1, points, dtype=start.dtype, device=start.device)
         .to(start)
         .view(-1, *[1] * (start.ndim - 1))
     )
