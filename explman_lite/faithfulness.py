@@ -7,14 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explman_lite.explainers.base import class_logits
-from explman_lite.validation import check_count, check_images, check_model, check_target_maps
+from explman_lite.validation import (
+    as_classes,
+    check_count,
+    check_images,
+    check_model,
+    check_several_logits,
+    check_target_maps,
+)
 
 
 def pixel_flipping(
     model: nn.Module,
     images: Tensor,
     maps: Tensor,
-    classes: Tensor,
+    classes: Tensor | int,
     steps: int = 20,
     patch: int = 1,
 ) -> Tensor:
@@ -33,8 +40,8 @@ def pixel_flipping(
         (N, C, H, W) in [0, 1].
     maps : Tensor
         (N, H, W), not negative: what is erased first.
-    classes : Tensor
-        (N,) integers: whose probability is followed.
+    classes : Tensor or int
+        (N,) integers: whose probability is followed, or the class of all images.
     steps : int
         In how many equal portions the pixels are erased.
     patch : int
@@ -73,6 +80,7 @@ def pixel_flipping(
         raise ValueError(
             f"patch must divide height and width of {tuple(images.shape)}, got {patch}"
         )
+    classes = as_classes(classes, images)
     squares = F.avg_pool2d(maps.expand(len(images), -1, -1), patch)
     order = squares.flatten(1).argsort(dim=1, descending=True, stable=True)
     ranks = order.argsort(dim=1).view(len(images), 1, *squares.shape[1:])
@@ -84,5 +92,6 @@ def pixel_flipping(
         for step in range(steps + 1):
             erased = ranks < step * count / steps
             logits = model(torch.where(erased, neutral, images))
+            check_several_logits(logits)
             curve.append(class_logits(logits.softmax(dim=1), classes))
     return torch.stack(curve, dim=1)
