@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from explman_lite.maps import relevance_map
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.zoo import CARDS, card_of, class_names, load_model
 from explman_lite.pictures.photos import load_photo, photo_names, text_target
-from explman_lite.results import provenance, write_atomically
+from explman_lite.results import provenance
 
 MODELS = sorted(card.name for card in CARDS.values() if card.reads == "photographs")
 METHODS: dict[str, ExplainerCard] = {card.option: card for card in EXPLAINERS.values()}
@@ -42,9 +43,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except (ValueError, TypeError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
+        return _refuse(parser.prog, str(error))
+    except MemoryError:
+        return _refuse(parser.prog, "there is not enough memory; a smaller --size may do")
+    except RuntimeError as error:
+        # PyTorch's own errors, such as a GPU without room, take many lines.
+        return _refuse(parser.prog, str(error).partition("\n")[0])
     return 0
+
+
+def _refuse(program: str, reason: str) -> int:
+    print(f"{program}: error: {reason}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,7 +117,7 @@ def _manipulate(options: argparse.Namespace) -> None:
     model = load_model(options.model, options.device)
     explainer = _explainer(options, model)
     target = _target_map(options, model, explainer).to(options.device)
-    options.out.mkdir(parents=True, exist_ok=True)
+    _make_folder(options.out)
     result = attack.manipulate(
         model,
         image,
@@ -119,6 +129,16 @@ def _manipulate(options: argparse.Namespace) -> None:
         epsilon=options.epsilon,
     )
     _save(result, options)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of the results, and see before a long attack that it can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out {folder} is no folder to write to: {error.strerror}") from error
 
 
 def _explainer(options: argparse.Namespace, model: Network) -> Explainer:
@@ -146,9 +166,7 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
     from PIL import Image
 
     figures.use_style()
-    result.plot().savefig(options.out / "manipulation.png")
     pixels = (result.images[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
-    Image.fromarray(pixels).save(options.out / "manipulated.png")
     row = result.summary().iloc[0].to_dict()
     row["pcc_target_before"] = metrics.pcc(result.original_maps, result.target_maps).item()
     names = class_names(options.model)
@@ -164,7 +182,14 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
         | {"class_kept": bool(row["class_kept"])},
         **provenance(),
     }
-    write_atomically(options.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    text = json.dumps(summary, indent=2) + "\n"
+    with tempfile.TemporaryDirectory(dir=options.out, prefix=".unfinished") as name:
+        unfinished = Path(name)
+        result.plot().savefig(unfinished / "manipulation.png")
+        Image.fromarray(pixels).save(unfinished / "manipulated.png")
+        (unfinished / "summary.json").write_text(text, encoding="utf-8")
+        for file in unfinished.iterdir():
+            file.replace(options.out / file.name)
     print(
         f"The map's correlation with the target is {row['pcc_target']:.2f} "
         f"(before the attack: {row['pcc_target_before']:.2f}), "

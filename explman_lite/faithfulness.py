@@ -7,14 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explman_lite.explainers.base import class_logits
-from explman_lite.validation import check_count, check_images, check_model, check_target_maps
+from explman_lite.validation import (
+    as_classes,
+    check_count,
+    check_images,
+    check_model,
+    check_several_logits,
+    check_target_maps,
+)
 
 
 def pixel_flipping(
     model: nn.Module,
     images: Tensor,
     maps: Tensor,
-    classes: Tensor,
+    classes: Tensor | int,
     steps: int = 20,
     patch: int = 1,
 ) -> Tensor:
@@ -47,8 +54,8 @@ def pixel_flipping(
         (N, C, H, W) in [0, 1].
     maps : Tensor
         (N, H, W), or (1, H, W) for all, not negative: the largest values are erased first.
-    classes : Tensor
-        (N,) integers: the classes whose probability is followed.
+    classes : Tensor or int
+        (N,) integers: the classes whose probability is followed, or one for all.
     steps : int
         Number of equal portions in which the pixels are erased.
     patch : int
@@ -87,6 +94,7 @@ def pixel_flipping(
         raise ValueError(
             f"patch must divide height and width of {tuple(images.shape)}, got {patch}"
         )
+    classes = as_classes(classes, images)
     squares = F.avg_pool2d(maps.expand(len(images), -1, -1), patch)
     order = squares.flatten(1).argsort(dim=1, descending=True, stable=True)
     # The inverse of a permutation: from what comes first to when something comes.
@@ -99,5 +107,6 @@ def pixel_flipping(
         for step in range(steps + 1):
             erased = ranks < step * count / steps
             logits = model(torch.where(erased, neutral, images))
+            check_several_logits(logits)
             curve.append(class_logits(logits.softmax(dim=1), classes))
     return torch.stack(curve, dim=1)

@@ -25,6 +25,8 @@ from explman_lite.maps import to_numpy
 MAP_COLOURS = "inferno"
 BEFORE, AFTER, THIRD = "#0072B2", "#D55E00", "#009E73"
 
+_DRAWN_AS_THEY_ARE = {1, 3}
+"""How many channels an image has that is drawn as it is: grey, or red, green and blue."""
 _COLOUR_BAR, _TITLE = 0.9, 0.3
 """Space for a colour bar and for a title, in inches."""
 
@@ -74,7 +76,8 @@ def panel(
     Parameters
     ----------
     pictures : mapping of str to Tensor
-        Each picture by its title: an image (3, H, W) or (1, H, W) in [0, 1], or a map (H, W).
+        Each picture by its title: an image (C, H, W) in [0, 1], or a map (H, W). Of an image with
+        other than 1 or 3 channels the mean is drawn in grey, and its title says so.
     columns : int, optional
         Pictures per row; all in one row if not given.
     height : float
@@ -116,6 +119,8 @@ def panel(
             drawn = show_map(ax, picture, top)
         else:
             show_image(ax, picture)
+            if len(picture) not in _DRAWN_AS_THEY_ARE:
+                title = f"{title}\n(mean of {len(picture)} channels)"
         ax.set_title(title)
     for ax in axes.flat[len(pictures) :]:
         ax.set_axis_off()
@@ -131,9 +136,11 @@ def colour_limit(maps: Sequence[Tensor]) -> float:
 
 
 def show_image(ax: Axes, image: Tensor) -> None:
-    """Draw an image (3, H, W) or (1, H, W) with values in [0, 1]."""
-    if image.ndim != 3 or image.shape[0] not in {1, 3}:
-        raise ValueError(f"expected an image (3 or 1, H, W), got {tuple(image.shape)}")
+    """Draw an image (C, H, W) in [0, 1]: with 3 channels in colour, else their mean in grey."""
+    if image.ndim != 3 or len(image) == 0:
+        raise ValueError(f"expected an image (C, H, W), got {tuple(image.shape)}")
+    if len(image) not in _DRAWN_AS_THEY_ARE:
+        image = image.mean(dim=0, keepdim=True)
     pixels = image.permute(1, 2, 0).squeeze(-1).clamp(0, 1)
     ax.imshow(to_numpy(pixels), cmap="gray", vmin=0, vmax=1)
     ax.set_axis_off()

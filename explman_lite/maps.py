@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def in_single(values: Tensor) -> Tensor:
+    """Return half precision as float32, in which sums over pixels neither overflow nor vanish."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def relevance_map(attribution: Tensor) -> Tensor:
     r"""Sum absolute attributions over the channels and scale the map to mean 1.
 
@@ -27,7 +32,7 @@ def relevance_map(attribution: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (N, H, W), not negative, mean 1 per sample.
+        (N, H, W), not negative, mean 1 per sample; float32 where the attribution is shorter.
 
     Raises
     ------
@@ -46,7 +51,7 @@ def relevance_map(attribution: Tensor) -> Tensor:
     """
     if attribution.ndim != 4:
         raise ValueError(f"expected an attribution (N, C, H, W), got {tuple(attribution.shape)}")
-    return scale_to_mean_one(attribution.abs().sum(dim=1))
+    return scale_to_mean_one(in_single(attribution).abs().sum(dim=1))
 
 
 def to_numpy(values: Tensor) -> NDArray[Any]:

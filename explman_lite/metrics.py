@@ -6,11 +6,14 @@ In the formulas h and h' are the two maps or pictures of a sample, with n values
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explman_lite.validation import check_same_shape
+from explman_lite.maps import in_single
+from explman_lite.validation import check_same_shape, check_several_logits
 
 _WINDOW = 7
 """Height and width in pixels of the window in which SSIM compares, scikit-image's default."""
@@ -48,12 +51,20 @@ def pcc(first: Tensor, second: Tensor) -> Tensor:
     check_same_shape(first, second)
     a, b = _centred(first), _centred(second)
     correlation = (a * b).sum(dim=1) / (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
+    if correlation.isnan().any():
+        warnings.warn(
+            "no correlation exists where a map is constant or not finite: NaN for the samples "
+            f"{correlation.isnan().nonzero().flatten().tolist()}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return correlation.clamp(-1, 1)
 
 
 def _centred(values: Tensor) -> Tensor:
     """Centre each sample, and scale it to at most 1, whose squares neither vanish nor overflow."""
-    centred = values.flatten(1) - values.flatten(1).mean(dim=1, keepdim=True)
+    flat = in_single(values).flatten(1)
+    centred = flat - flat.mean(dim=1, keepdim=True)
     return centred / centred.abs().amax(dim=1, keepdim=True)
 
 
@@ -84,7 +95,7 @@ def mse(first: Tensor, second: Tensor) -> Tensor:
     tensor([4.])
     """
     check_same_shape(first, second)
-    return (first - second).square().flatten(1).mean(dim=1)
+    return (in_single(first) - in_single(second)).square().flatten(1).mean(dim=1)
 
 
 def ssim(first: Tensor, second: Tensor, data_range: float | None = None) -> Tensor:
@@ -136,6 +147,7 @@ def ssim(first: Tensor, second: Tensor, data_range: float | None = None) -> Tens
             f"expected maps (N, H, W) or images (N, C, H, W) of at least {_WINDOW} pixels "
             f"each way, got {tuple(first.shape)}"
         )
+    first, second = in_single(first), in_single(second)
     if first.ndim == 3:
         first, second = first.unsqueeze(1), second.unsqueeze(1)
     if data_range is None:
@@ -241,7 +253,9 @@ def output_change(first: Tensor, second: Tensor) -> Tensor:
     tensor([1.4142])
     """
     check_same_shape(first, second)
-    return (first.softmax(dim=1) - second.softmax(dim=1)).square().sum(dim=1).sqrt()
+    check_several_logits(first)
+    before, after = in_single(first).softmax(dim=1), in_single(second).softmax(dim=1)
+    return (before - after).square().sum(dim=1).sqrt()
 
 
 def logit_change(logits: Tensor, original: Tensor) -> Tensor:
@@ -273,5 +287,5 @@ def logit_change(logits: Tensor, original: Tensor) -> Tensor:
     >>> el.metrics.logit_change(torch.tensor([[0.0, 3.0]]), torch.tensor([[0.0, 2.0]]))
     tensor([0.5000])
     """
-    variance = original.detach().var(dim=1, correction=0)
+    variance = in_single(original.detach()).var(dim=1, correction=0)
     return mse(logits, original) / torch.where(variance > 0, variance, 1.0)

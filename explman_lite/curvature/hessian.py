@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
-from explman_lite.explainers.base import class_logits
-from explman_lite.validation import check_model, check_points, check_positive
+from explman_lite.explainers.base import class_logits, ordinary, outside_inference_mode
+from explman_lite.validation import (
+    as_classes,
+    check_fits,
+    check_model,
+    check_points,
+    check_positive,
+    is_integer,
+)
 
 EXACT = 256
 """Up to this many input values the Hessian is formed; beyond, Lanczos's method does without."""
@@ -21,7 +28,7 @@ class _Slope:
     """The gradient at some points, with its graph kept: each product costs one backward pass."""
 
     def __init__(self, model: nn.Module, points: Tensor, classes: Tensor) -> None:
-        self.inputs = points.detach().requires_grad_()
+        self.inputs = ordinary(points.detach()).requires_grad_()
         with torch.enable_grad():
             score = class_logits(model(self.inputs), classes).sum()
             (gradient,) = torch.autograd.grad(score, self.inputs, create_graph=True)
@@ -38,8 +45,9 @@ class _Slope:
         return product
 
 
+@outside_inference_mode()
 def hessian_vector_product(
-    model: nn.Module, points: Tensor, vectors: Tensor, classes: Tensor
+    model: nn.Module, points: Tensor, vectors: Tensor, classes: Tensor | int
 ) -> Tensor:
     r"""Multiply a vector by the Hessian of a logit, without ever forming the Hessian.
 
@@ -56,8 +64,8 @@ def hessian_vector_product(
         From (N, ...) to logits (N, K); in evaluation mode.
     points, vectors : Tensor
         (N, ...), of the same shape: the points x, and the vector v at each of them.
-    classes : Tensor
-        (N,) integers from 0 to K - 1: the logit of each point.
+    classes : Tensor or int
+        (N,) integers from 0 to K - 1: the logit of each point, or one for all.
 
     Returns
     -------
@@ -87,14 +95,16 @@ def hessian_vector_product(
     check_model(model)
     check_points(points, "points")
     check_points(vectors, "vectors")
+    check_fits(model, points, "points")
     if vectors.shape != points.shape:
         raise ValueError(
             f"vectors must have the shape of points, {tuple(points.shape)}, "
             f"got {tuple(vectors.shape)}"
         )
-    return _Slope(model, points, classes).hessian_times(vectors)
+    return _Slope(model, points, as_classes(classes, points)).hessian_times(vectors)
 
 
+@outside_inference_mode()
 def principal_curvatures(
     model: nn.Module,
     image: Tensor,
@@ -162,11 +172,12 @@ def principal_curvatures(
     """
     check_model(model)
     check_points(image, "image")
+    check_fits(model, image, "image")
     check_positive(tolerance=tolerance)
     if len(image) != 1:
         raise ValueError(f"image must be a single one, (1, ...), got {tuple(image.shape)}")
     dimensions = image.numel()
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k < dimensions:
+    if not is_integer(k) or not 1 <= k < dimensions:
         raise ValueError(
             f"k must be an integer from 1 to {dimensions - 1}, the dimension of the level set, "
             f"got {k}"
@@ -227,5 +238,7 @@ def largest_eigenvalues(
 
 
 def same_class(cls: int, points: Tensor) -> Tensor:
-    """Return the class of each point, (N,): the same for all."""
-    return torch.full((len(points),), cls, device=points.device)
+    """Return the class of each point (N,): the same for all."""
+    if not is_integer(cls):
+        raise TypeError(f"cls must be an integer, got {cls!r}")
+    return as_classes(cls, points)

@@ -9,8 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from explman_lite.curvature.hessian import same_class
-from explman_lite.explainers.base import input_gradient
-from explman_lite.validation import check_model, check_points, check_positive
+from explman_lite.explainers.base import input_gradient, ordinary, outside_inference_mode
+from explman_lite.validation import (
+    check_count,
+    check_fits,
+    check_model,
+    check_points,
+    check_positive,
+)
 
 _AT_ONCE = 8
 """Number of points that the network sees as a batch."""
@@ -68,6 +74,7 @@ class LevelSetPath:
         return change
 
 
+@outside_inference_mode()
 def level_set_path(
     model: nn.Module,
     start: Tensor,
@@ -133,13 +140,14 @@ def level_set_path(
     check_positive(tolerance=tolerance)
     for name, point in (("start", start), ("end", end)):
         check_points(point, name)
+        check_fits(model, point, name)
         if len(point) != 1 or point.shape != start.shape:
             raise ValueError(
                 "start and end must be single points (1, ...) of the same shape, "
                 f"got {tuple(start.shape)} and {tuple(end.shape)}"
             )
-    if isinstance(points, bool) or not isinstance(points, int) or points < 2:
-        raise ValueError(f"points must be an integer of at least 2, got {points}")
+    check_count(2, points=points)
+    start, end = ordinary(start), ordinary(end)
     fractions = (
         torch.linspace(0, 1, points, dtype=start.dtype, device=start.device)
         .to(start)

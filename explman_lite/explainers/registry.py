@@ -110,7 +110,7 @@ class ExplainerCard:
         --------
         >>> import explman_lite as el
         >>> el.EXPLAINERS["IntegratedGradients"].make(points=10)
-        IntegratedGradients(steps=10)
+        IntegratedGradients(steps=10, baseline=0.0)
         """
         options = {} if self.points is None or points is None else {self.points: points}
         if self.fit is None:
