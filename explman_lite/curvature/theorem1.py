@@ -149,7 +149,7 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
     norms: list[float] = []
     bends: dict[int, float] = {}
     values = image.detach()
-    chain = _chain(model)
+    chain = _chain(model, values)
     weight = cast(nn.Linear, chain[-1]).weight
     check_classes(same_class(cls, image), len(image), len(weight))
     for layer in chain:
@@ -168,9 +168,10 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
     return total
 
 
-def _chain(model: nn.Module) -> list[nn.Module]:
+def _chain(model: nn.Module, image: Tensor) -> list[nn.Module]:
     """List the layers of a network in which each feeds the next, and a dense one is the last."""
     network = as_network(model)
+    network.verify(image)
     layers = dict(network.named_modules())
     chain: list[nn.Module] = []
     previous, *rest = network.graph.nodes

@@ -236,6 +236,7 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         if isinstance(_layer(node, layers), LINEAR)
     }
     device = next(network.parameters()).device
+    network.verify(images[:2].to(device))
     with torch.inference_mode():
         for batch in torch.split(images, max(1, _PIXELS_AT_ONCE // images[0, 0].numel())):
             forward = fx.Interpreter(network, garbage_collect_values=False)

@@ -23,6 +23,7 @@ from explman_lite.networks.layers import (
     transposed_convolution,
 )
 from explman_lite.networks.prepare import Network, as_network
+from explman_lite.networks.refusals import refuse_hidden_rectifiers
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, SmoothReLU)
 LINEAR = (Conv2d, nn.Linear)
@@ -87,6 +88,7 @@ class Walk(fx.Interpreter):
         self.network, self.differentiable = network, differentiable
         self.layers = dict(network.named_modules())
         self.inputs: dict[fx.Node, dict[fx.Node, Tensor]] = {}
+        network.verify(images)
         self.logits: Tensor = self.run(images)
 
     def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[Any, Any]:
@@ -162,7 +164,8 @@ class GuidedBackprop(Propagation):
     Raises
     ------
     ValueError
-        On a call, if the network has no ReLU: nothing would be guided.
+        On a call, if the network has no ReLU, so that nothing would be guided, or one inside of a
+        layer that cannot be looked into.
 
     References
     ----------
@@ -179,6 +182,7 @@ class GuidedBackprop(Propagation):
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Walk back through a network that has something to guide at."""
         network = as_network(model)
+        refuse_hidden_rectifiers(network, "be guided")
         if not any(isinstance(layer, ACTIVATIONS) for layer in network.modules()):
             raise ValueError(
                 "GuidedBackprop has a rule for ReLU, and this network has none: the result would "

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from explman_lite.networks.layers import SmoothReLU
+from explman_lite.networks.passes import called
 from explman_lite.networks.prepare import Network, as_network
+from explman_lite.networks.refusals import RECTIFIERS, refuse_hidden_rectifiers
 from explman_lite.validation import check_positive
 
 
@@ -31,7 +33,8 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
     Raises
     ------
     ValueError
-        If ``beta`` is not positive, or the network holds no ReLU.
+        If ``beta`` is not positive, or the network holds no ReLU, or one inside of a layer that
+        cannot be looked into, or one with a hook.
 
     References
     ----------
@@ -48,10 +51,12 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
     if beta is not None:
         check_positive(beta=beta)
     network = as_network(model)
+    refuse_hidden_rectifiers(network, "be smoothed")
+    layers = {name: network.get_submodule(name) for name in called(network.graph)}
     activations = {
         name: SmoothReLU(beta, _ceiling(layer))
-        for name, layer in network.named_modules()
-        if isinstance(layer, (nn.ReLU, nn.ReLU6, SmoothReLU))
+        for name, layer in layers.items()
+        if isinstance(layer, RECTIFIERS)
     }
     if not activations:
         raise ValueError(

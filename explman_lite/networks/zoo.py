@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from explman_lite.networks import small
-from explman_lite.networks.prepare import Network, prepare
+from explman_lite.networks.prepare import Network, trusted
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -103,7 +103,7 @@ def load_model(
     'Egyptian cat'
     """
     card = card_of(name)
-    network = prepare(card.load(), mean=card.mean, std=card.std)
+    network = trusted(card.load(), mean=card.mean, std=card.std)
     return network.to(torch.get_default_device() if device is None else device)
 
 
