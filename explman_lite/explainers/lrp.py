@@ -62,9 +62,40 @@ class LRP(Propagation):
        R_i = \sum_j \frac{x_i w_{ij} - l_i w_{ij}^+ - h_i w_{ij}^-}
                          {\sum_k x_k w_{kj} - l_k w_{kj}^+ - h_k w_{kj}^-} R_j
 
-    Sums and average pooling share by magnitude, max pooling gives all to the winner, activations
-    and batch norm hand on what they get. Biases get nothing: what reaches a unit that only its bias
-    made fire is lost, which in depthwise convolutions can be most of the logit.
+    What is summed with fixed coefficients c, none of them negative in an average, shares by
+    magnitude, and by signed value under the ε rule:
+
+    .. math:: R_i = \sum_j \frac{\lvert c_{ij} x_i \rvert}{\sum_k \lvert c_{kj} x_k \rvert} R_j
+
+    Each layer, however it is spelled, has one rule:
+
+    =====================================================  =======================================
+    layers                                                 rule
+    =====================================================  =======================================
+    dense, convolutions in one and two dimensions,         z-box if only pixels come in, else
+    transposed convolutions in two                         ``inner``
+    sums, differences, ``torch.add(…, alpha=c)``           shares :math:`c x`
+    average pooling, ``mean``, ``sum``, interpolation      shares :math:`c x`
+    (but bicubic)
+    maxima: pooling, ``amax``, ``maximum``                 all to the winner
+    reshaping, permuting, slicing, splitting,              each number to where it came from
+    concatenating, padding, repeating
+    activations, one number to one: ReLU, LeakyReLU,       hands on what it gets
+    SiLU, GELU, Hardswish, ELU, tanh, sigmoid, …
+    batch, layer and group norm; constant factors          hands on what it gets
+    signal times gate                                      all to the signal
+    pixels shifted and scaled by constants                 hands on, as a normalisation; the z-box
+                                                           is shifted and scaled with them
+    =====================================================  =======================================
+
+    A gate is a factor that comes from a sigmoid, hard sigmoid or softmax, as in squeeze and
+    excitation, perhaps reshaped, averaged, shifted or scaled on its way. A product of two signals
+    or of two gates is refused: nothing in the network says how to share it. So are attention,
+    recurrent layers and whatever else is not in the table.
+
+    Biases get nothing, and nor do constant summands inside the network: what reaches a unit that
+    only its bias made fire is lost, which in depthwise convolutions can be most of the logit. That
+    activations hand on what they get is a convention, and exact only for those with f(0) = 0.
 
     The γ rule is for networks like VGG, where layers see no negative inputs. In efficientnet_lite0
     they do, behind its linear bottlenecks; there a denominator of the γ rule can come close to
@@ -83,7 +114,7 @@ class LRP(Propagation):
     ------
     ValueError
         On construction for an unknown rule or a parameter that is not positive; on a call for a
-        layer without a rule, which is named.
+        layer without a rule, which is named, and for images in half precision.
 
     Notes
     -----
@@ -93,8 +124,12 @@ class LRP(Propagation):
 
     References
     ----------
-    Bach et al. (2015), "On pixel-wise explanations"; Montavon et al. (2017), "Explaining
-    nonlinear classification decisions with deep Taylor decomposition".
+    Bach et al. (2015), "On pixel-wise explanations": the ε rule, activations, max pooling.
+    Montavon et al. (2017), "Explaining nonlinear classification decisions with deep Taylor
+    decomposition": z⁺ and z-box. Arras et al. (2017), "Explaining recurrent neural network
+    predictions in sentiment analysis": signal and gate. Achtibat et al. (2024), "AttnLRP:
+    attention-aware layer-wise relevance propagation for transformers": smooth activations and
+    layer norm.
 
     Examples
     --------

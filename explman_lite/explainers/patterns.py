@@ -15,6 +15,7 @@ from explman_lite.explainers.propagation import (
     Passage,
     Propagation,
     as_rows,
+    reached,
     row_geometry,
     transposed,
     weight_of,
@@ -286,16 +287,13 @@ def _check_weights(network: Network) -> None:
 
     Normalisations, and activations that learn a slope, have one weight for each number.
     """
-    layers, constants = dict(network.named_modules()), set[fx.Node]()
-    for node in network.graph.nodes:
-        read = node.all_input_nodes
-        if node.op == "get_attr" or (read and constants.issuperset(read)):
-            constants.add(node)
+    layers, from_pixels = dict(network.named_modules()), reached(network.graph)
+    for node in from_pixels:
         if _NEURONS.holds(node, layers) or NORMS.holds(node, layers):
             continue
         layer = layers[str(node.target)] if node.op == "call_module" else None
         hides = layer is not None and any(weight.dim() > 1 for weight in layer.parameters())
-        multiplies = not constants.isdisjoint(read) and node not in constants
+        multiplies = any(source not in from_pixels for source in node.all_input_nodes)
         if hides or (multiplies and _MATRIX_PRODUCTS.holds(node, layers)):
             kind = type(layer).__name__ if layer is not None else node.target
             raise ValueError(

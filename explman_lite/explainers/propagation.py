@@ -26,7 +26,6 @@ from explman_lite.networks.layers import (
     convolution,
     transposed_convolution,
 )
-from explman_lite.networks.passes import called
 from explman_lite.networks.prepare import Network, as_network
 
 
@@ -106,6 +105,7 @@ class Walk(fx.Interpreter):
         self.extra_traceback = False
         self.network, self.differentiable = network, differentiable
         self.layers = dict(network.named_modules())
+        self.reached = reached(network.graph)
         self.inputs: dict[fx.Node, dict[fx.Node, Tensor]] = {}
         self.origins: dict[fx.Node, fx.Node] = {}
         self.logits: Tensor = self.run(images)
@@ -132,9 +132,7 @@ class Walk(fx.Interpreter):
         return {
             source: value
             for source, value in values.items()
-            if (source.op == "placeholder" or self.inputs[source])
-            and torch.is_tensor(value)
-            and value.requires_grad
+            if source in self.reached and torch.is_tensor(value) and value.requires_grad
         }
 
     def again(self, node: fx.Node, values: Callable[[fx.Node], Any]) -> Any:
@@ -227,7 +225,9 @@ class GuidedBackprop(Propagation):
 
     def check(self, network: Network, images: Tensor) -> None:
         """Refuse a network without a ReLU, or with one that is out of reach."""
-        layers = called_layers(network)
+        modules = dict(network.named_modules())
+        called = [n for n in reached(network.graph) if n.op == "call_module"]
+        layers = {str(node.target): modules[str(node.target)] for node in called}
         for name, layer in layers.items():
             if not isinstance(layer, RECTIFIERS.modules) and _holds_rectifier(layer):
                 raise ValueError(
@@ -247,10 +247,13 @@ class GuidedBackprop(Propagation):
         return super().rule(passage)
 
 
-def called_layers(network: Network) -> dict[str, nn.Module]:
-    """Return the modules that a network's graph calls, by name."""
-    layers = dict(network.named_modules())
-    return {name: layers[name] for name in called(network.graph)}
+def reached(graph: fx.Graph) -> dict[fx.Node, None]:
+    """Return the nodes that depend on the pixels, in order; all others read constants only."""
+    found: dict[fx.Node, None] = {}
+    for node in graph.nodes:
+        if node.op == "placeholder" or not found.keys().isdisjoint(node.all_input_nodes):
+            found[node] = None
+    return found
 
 
 def _holds_rectifier(layer: nn.Module) -> bool:

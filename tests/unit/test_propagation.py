@@ -344,6 +344,22 @@ def test_guided_backprop_names_a_layer_with_a_relu_inside(layer):
         el.GuidedBackprop()(model, torch.rand(1, 1, 3, 4), torch.tensor([0]))
 
 
+class Biased(nn.Module):
+    """Has a ReLU that no pixel passes, as torchvision's swin_v2_t has in its position bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 12))
+
+    def forward(self, images):
+        return images.flatten(1) @ self.weight.relu().T
+
+
+def test_a_relu_that_no_pixel_passes_is_nothing_to_guide_at():
+    with pytest.raises(ValueError, match="this network has none"):
+        el.GuidedBackprop()(Biased().eval(), torch.rand(1, 1, 3, 4), torch.tensor([0]))
+
+
 class Recurrent(nn.Module):
     def __init__(self, nonlinearity):
         super().__init__()
