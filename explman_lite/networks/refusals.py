@@ -154,6 +154,7 @@ def _rectifies(part: nn.Module) -> bool:
         _is_rectifier(part)
         or any(activation is function for function in (F.relu, F.relu6, torch.relu))
         or getattr(part, "mode", None) == "RNN_RELU"
+        or getattr(part, "nonlinearity", None) == "relu"
     )
 
 
