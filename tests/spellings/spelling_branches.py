@@ -150,7 +150,12 @@ NAMED_SUMS = {
     "mean of both": (lambda x, y: torch.stack([x, y]).mean(0), 1, 0.5, "stack|mean"),
     "sum halved": (lambda x, y: (x + y) / 2, 1, 0.5, "div"),
     "in a list": (lambda x, y: sum([x, y][1:], [x, y][0]), 1, 1, "add"),
-    "float functional": (torch.ao.nn.quantized.FloatFunctional().add, 1, 1, "join|Functional|add|submodule"),
+    "float functional": (
+        torch.ao.nn.quantized.FloatFunctional().add,
+        1,
+        1,
+        "join|Functional|add|submodule",
+    ),
 }
 for name, (join, branch, everything, culprit) in NAMED_SUMS.items():
     spell(
@@ -480,11 +485,19 @@ def normalised_written(self, x):
 for name, normalise, culprit in (
     ("buffers", lambda self, x: (x - self.mean) / self.std, "sub|div"),
     ("torch", lambda self, x: torch.div(torch.sub(x, self.mean), self.std), "sub|div"),
-    ("constants", lambda self, x: (x - torch.tensor(MEAN, dtype=self.std.dtype).view(3, 1, 1)) / self.std, "sub|div|tensor"),
+    (
+        "constants",
+        lambda self, x: (x - torch.tensor(MEAN, dtype=self.std.dtype).view(3, 1, 1)) / self.std,
+        "sub|div|tensor",
+    ),
     ("per channel", per_channel, "getitem|sub|div"),
     ("as inception", as_inception, "getitem|mul|sub|unsqueeze"),
     ("in place", normalised_statement, "sub|div|images|in.place"),
-    ("operators in place", lambda self, x: normalised_alias(self, x), "sub|div|images|in.place|view"),
+    (
+        "operators in place",
+        lambda self, x: normalised_alias(self, x),
+        "sub|div|images|in.place|view",
+    ),
     ("written", normalised_written, "setitem|getitem|images|item assignment"),
     ("of a copy", lambda self, x: x.clone().sub_(self.mean).div_(self.std), "sub|div|clone"),
 ):
@@ -500,4 +513,3 @@ for name, normalise, culprit in (
         )
 
     spell("normalisation", name, make, normalised_twin, refusal=culprit)
-

@@ -81,6 +81,12 @@ RECTIFIERS = {
 for name, rectify in RECTIFIERS.items():
     spell("relu", name, net(vgg(rectify), vgg_parts), plain)
 
+
+def assigned(x):
+    x[x < 0] = 0
+    return x
+
+
 # A ReLU in disguise: a rule for ReLU holds for it as well, or it is named.
 DISGUISES = {
     "clamp": (lambda x: x.clamp(min=0), "clamp"),
@@ -93,7 +99,7 @@ DISGUISES = {
     "mask": (lambda x: x * (x > 0), "mul|gt"),
     "masked_fill": (lambda x: x.masked_fill(x < 0, 0), "masked_fill|lt"),
     "masked_fill_": (lambda x: x.masked_fill_(x < 0, 0), "masked_fill|lt"),
-    "assigned": (lambda x: x.__setitem__(x < 0, 0) or x, "setitem|lt|item assignment"),
+    "assigned": (assigned, "setitem|lt|item assignment"),
     "threshold": (lambda x: F.threshold(x, 0, 0), "threshold"),
     "hardtanh": (lambda x: F.hardtanh(x, 0, 1e9), "hardtanh"),
     "leaky": (lambda x: F.leaky_relu(x, 0), "leaky_relu"),
@@ -103,7 +109,9 @@ DISGUISES = {
     "by channels": (by_channels, "chunk|relu|getitem|iterat"),
 }
 for name, (rectify, culprit) in DISGUISES.items():
-    spell("disguised relu", name, net(vgg(rectify), vgg_parts), plain, refusal=culprit, no_rule="ReLU")
+    spell(
+        "disguised relu", name, net(vgg(rectify), vgg_parts), plain, refusal=culprit, no_rule="ReLU"
+    )
 
 for name, layer, culprit in (
     ("Threshold", lambda: nn.Threshold(0, 0), "Threshold|rectify"),
@@ -117,7 +125,9 @@ for name, layer, culprit in (
         net(lambda self, x: vgg(self.rectify)(self, x), vgg_parts, rectify=layer),
         plain,
         refusal=culprit,
+        no_rule="ReLU",
     )
+
 
 def unpacked(x):
     n, c, h, w = x.shape
@@ -140,7 +150,6 @@ FLATTENINGS = {
     "reshape": lambda x: x.reshape(x.shape[0], -1),
     "torch.reshape": lambda x: torch.reshape(x, (x.shape[0], -1)),
     "torch.reshape keyword": lambda x: torch.reshape(input=x, shape=(-1, 24)),
-    "unsqueezed": lambda x: x.unsqueeze(1).flatten(1),
 }
 for name, flatten in FLATTENINGS.items():
     spell("flatten", name, net(vgg(flatten=flatten), vgg_parts), plain)
@@ -169,6 +178,7 @@ for name, flatten in {
     )
 
 for name, flatten, culprit in (
+    ("unsqueezed", lambda x: x.unsqueeze(1).flatten(1), "unsqueeze"),
     ("len", lambda x: x.view(len(x), -1), "len"),
     ("unpacked shape", lambda x: x.view(list(x.shape)[0], -1), "iter|shape|list"),
     ("permuted and back", lambda x: x.permute(1, 2, 3, 0).reshape(24, -1).t(), "permute|t\\b"),
@@ -179,12 +189,12 @@ for name, flatten, culprit in (
 POOLS = {
     "F": lambda x: F.max_pool2d(x, 2),
     "keyword": lambda x: F.max_pool2d(input=x, kernel_size=2, stride=2),
-    "torch": lambda x: torch.max_pool2d(x, 2),
     "tuple": lambda x: F.max_pool2d(x, (2, 2), (2, 2), (0, 0)),
 }
 for name, pool in POOLS.items():
     spell("max pool", name, net(vgg(pool=pool), vgg_parts), plain)
 for name, pool, culprit in (
+    ("torch", lambda x: torch.max_pool2d(x, 2), "max_pool2d"),
     ("with indices", lambda x: F.max_pool2d(x, 2, return_indices=True)[0], "pool|getitem"),
     ("module at call", lambda x: nn.MaxPool2d(2)(x), "MaxPool2d|submodule"),
     ("adaptive", lambda x: F.adaptive_max_pool2d(x, x.shape[-1] // 2), "adaptive"),
@@ -216,8 +226,6 @@ MEANS = {
     "squeeze both": lambda x: F.adaptive_avg_pool2d(x, (1, 1)).squeeze((2, 3)),
     "avg_pool": lambda x: F.avg_pool2d(x, 8).flatten(1),
     "avg_pool keyword": lambda x: F.avg_pool2d(input=x, kernel_size=(8, 8)).flatten(1),
-    "avg_pool of a size": lambda x: F.avg_pool2d(x, x.shape[2:]).view(x.shape[0], -1),
-    "torch.adaptive": lambda x: torch.nn.functional.adaptive_avg_pool2d(x, output_size=1)[:, :, 0, 0],
 }
 for name, mean in MEANS.items():
     spell(
@@ -227,6 +235,8 @@ for name, mean in MEANS.items():
         mean_twin,
     )
 for name, mean, culprit in (
+    ("indexed", lambda x: F.adaptive_avg_pool2d(x, output_size=1)[:, :, 0, 0], "getitem"),
+    ("avg_pool of a size", lambda x: F.avg_pool2d(x, x.shape[2:]).flatten(1), "avg_pool2d"),
     ("sum", lambda x: x.sum((2, 3)) / 64, "sum|truediv"),
     ("einsum", lambda x: torch.einsum("nchw->nc", x) / 64, "einsum|truediv"),
     ("unsqueezed", lambda x: x.mean((2, 3)).unsqueeze(0).squeeze(0), "squeeze"),
@@ -304,7 +314,9 @@ for name, layer in LAYERS.items():
 def with_functions(self, x):
     first, second, dense = self.first, self.second, self.dense
     x = F.max_pool2d(F.relu(F.conv2d(x, first.weight, first.bias, padding=1)), 2)
-    x = F.max_pool2d(F.relu(F.conv2d(input=x, weight=second.weight, bias=second.bias, padding=1)), 2)
+    x = F.max_pool2d(
+        F.relu(F.conv2d(input=x, weight=second.weight, bias=second.bias, padding=1)), 2
+    )
     return F.linear(x.flatten(1), dense.weight, dense.bias)
 
 
@@ -368,7 +380,18 @@ spell("norm", "module", lambda: ready(plain(net(vgg(), norm_parts)())), lambda n
 
 
 # Layers whose names say something else.
-AWKWARD = ("global", "class_", "flatten", "view", "reshape", "add", "relu", "cat", "mean", "getattr")
+AWKWARD = (
+    "global",
+    "class_",
+    "flatten",
+    "view",
+    "reshape",
+    "add",
+    "relu",
+    "cat",
+    "mean",
+    "getattr",
+)
 for name in AWKWARD:
 
     def make(name=name):

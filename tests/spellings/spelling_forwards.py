@@ -71,7 +71,6 @@ class Masked(Written):
         return forward(self, x)
 
 
-
 class AsksForTensor(Written):
     def forward(self, x):
         if isinstance(x, torch.Tensor):
@@ -124,7 +123,7 @@ def pooled_plain(net):
 ASKED = "prepared|differ|trace"
 for name, cls, twin, culprit in (
     ("normalised=None", NormalisedOption, pooled_plain, "normalised"),
-    ("top=None", TopOption, plain, "top"),
+    ("top=None", TopOption, plain, "top|getitem"),
     ("flags that are on", Flag, pooled_plain, "smooth|levels"),
     ("flag that is off", FalseFlag, plain, "smooth"),
     ("keyword only", KeywordOnly, plain, "smooth"),
@@ -251,7 +250,7 @@ spell(
     plain,
     refusal="autocast|float|differ",
     dtype=torch.float32,
-    tolerance=0.05,
+    tolerance=0.5,
 )
 
 
@@ -297,7 +296,9 @@ def bernoulli(self, x):
 
 
 def generator_noise(self, x):
-    return forward(self, x + 0.1 * torch.randn(x.shape[1:], generator=self.draw, dtype=torch.float64))
+    return forward(
+        self, x + 0.1 * torch.randn(x.shape[1:], generator=self.draw, dtype=torch.float64)
+    )
 
 
 def dropout_always(self, x):
@@ -432,7 +433,10 @@ def trained(part):
         model = net(
             lambda self, x: self.dense(
                 F.max_pool2d(
-                    F.relu(self.second(F.max_pool2d(F.relu(self.drop(self.norm(self.first(x)))), 2))), 2
+                    F.relu(
+                        self.second(F.max_pool2d(F.relu(self.drop(self.norm(self.first(x)))), 2))
+                    ),
+                    2,
                 ).flatten(1)
             ),
             norm_parts,

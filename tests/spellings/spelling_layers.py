@@ -155,7 +155,13 @@ for name, compute, first, twin, culprit in (
         "Conv1d|first",
     ),
     ("ConvTranspose2d", one_layer, lambda: nn.ConvTranspose2d(3, 4, 3, padding=1), turned, "first"),
-    ("Linear over channels", over_channels, lambda: nn.Linear(3, 4), dense_as_conv, "permute|first"),
+    (
+        "Linear over channels",
+        over_channels,
+        lambda: nn.Linear(3, 4),
+        dense_as_conv,
+        "permute|first",
+    ),
     (
         "Conv3d",
         lambda self, x: one_layer(self, x.unsqueeze(2)),
@@ -282,7 +288,6 @@ ACTIVATIONS = (
     ("relu6 keyword", lambda x: F.relu6(input=x, inplace=True), nn.ReLU6, None),
     ("relu6 clamp", lambda x: x.clamp(0, 6), nn.ReLU6, "clamp"),
     ("relu6 hardtanh", lambda x: F.hardtanh(x, 0, 6), nn.ReLU6, "hardtanh"),
-    ("relu6 minimum", lambda x: F.relu(x).clamp(max=6), nn.ReLU6, "clamp"),
 )
 for name, activate, module, culprit in ACTIVATIONS:
 
@@ -290,9 +295,7 @@ for name, activate, module, culprit in ACTIVATIONS:
         x = F.max_pool2d(activate(self.first(x)), 2)
         return self.dense(F.max_pool2d(F.relu(self.second(x)), 2).flatten(1))
 
-    spell(
-        "activation", name, net(compute, vgg_parts), activated_twin(module), refusal=culprit
-    )
+    spell("activation", name, net(compute, vgg_parts), activated_twin(module), refusal=culprit)
 
 for name, layer in (
     ("no ReLU, module", nn.SiLU),
@@ -301,17 +304,22 @@ for name, layer in (
     spell(
         "activation",
         name,
-        net(lambda self, x: self.dense(self.act(self.first(x)).flatten(1)), lambda a=layer: {
-            "act": a(), **behind(nn.Conv2d(3, 4, 3, padding=1))
-        }),
+        net(
+            lambda self, x: self.dense(self.act(self.first(x)).flatten(1)),
+            lambda a=layer: {"act": a(), **behind(nn.Conv2d(3, 4, 3, padding=1))},
+        ),
         lambda net: sequence(net.first, net.act, nn.Flatten(), net.dense),
         no_rule=ANY_RELU + "|act|silu",
     )
 
 
 # Larger and smaller pictures between layers.
+def global_mean(self, x):
+    return self.dense(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
 def resized(resize):
-    return lambda self, x: self.dense(F.relu(self.first(resize(x))).mean((2, 3)))
+    return lambda self, x: global_mean(self, F.relu(self.first(resize(self, x))))
 
 
 def resized_twin(layer):
@@ -324,9 +332,18 @@ for name, resize, layer in (
     ("size", lambda x: F.interpolate(x, size=(16, 16)), UP),
     ("computed size", lambda x: F.interpolate(x, size=(x.shape[2] * 2, x.shape[3] * 2)), UP),
     ("bilinear", lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), BILINEAR),
-    ("module", nn.Upsample(size=16), UP),
+    ("module", None, UP),
 ):
-    spell("interpolation", name, net(resized(resize), mean_parts), resized_twin(layer))
+    spell(
+        "interpolation",
+        name,
+        net(
+            resized(lambda self, x, f=resize: self.up(x) if f is None else f(x)),
+            mean_parts,
+            up=lambda: nn.Upsample(size=16),
+        ),
+        resized_twin(layer),
+    )
 for name, resize, layer, culprit in (
     ("upsample", lambda x: F.upsample(x, scale_factor=2), UP, "upsample|interpolate"),
     ("repeated", lambda x: x.repeat_interleave(2, 2).repeat_interleave(2, 3), UP, "repeat"),
@@ -337,7 +354,7 @@ for name, resize, layer, culprit in (
     spell(
         "interpolation",
         name,
-        net(resized(resize), mean_parts),
+        net(resized(lambda self, x, f=resize: f(x)), mean_parts),
         resized_twin(layer),
         refusal=culprit,
     )
@@ -345,7 +362,11 @@ for name, resize, layer, culprit in (
 
 # Pooling with all its options.
 for name, function, module in (
-    ("max, ceil", lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True), nn.MaxPool2d(3, 2, ceil_mode=True)),
+    (
+        "max, ceil",
+        lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+    ),
     ("max, dilated", lambda x: F.max_pool2d(x, 2, 1, dilation=2), nn.MaxPool2d(2, 1, dilation=2)),
     ("max, padded", lambda x: F.max_pool2d(x, 3, 2, 1), nn.MaxPool2d(3, 2, 1)),
     (
@@ -364,7 +385,7 @@ for name, function, module in (
     spell(
         "pool",
         name,
-        net(lambda self, x, f=function: self.dense(f(F.relu(self.first(x))).mean((2, 3))), mean_parts),
+        net(lambda self, x, f=function: global_mean(self, f(F.relu(self.first(x)))), mean_parts),
         lambda net, m=module: sequence(
             net.first, nn.ReLU(), m, nn.AdaptiveAvgPool2d(1), nn.Flatten(), net.dense
         ),
@@ -377,7 +398,7 @@ for name, function in (
         "pool",
         name,
         net(
-            lambda self, x, f=function: self.dense(f(self.relu(self.first(x))).flatten(2).mean(2)),
+            lambda self, x, f=function: global_mean(self, f(self.relu(self.first(x)))),
             mean_parts,
             relu=nn.ReLU,
         ),
@@ -394,12 +415,12 @@ def dense_norm_parts():
 spell(
     "norm",
     "BatchNorm1d",
-    net(
-        lambda self, x: self.dense(F.relu(self.norm(self.first(x.flatten(1))))), dense_norm_parts
-    ),
+    net(lambda self, x: self.dense(F.relu(self.norm(self.first(x.flatten(1))))), dense_norm_parts),
     lambda net: sequence(
-        nn.Flatten(), torch.nn.utils.fusion.fuse_linear_bn_eval(net.first.eval(), net.norm.eval()),
-        nn.ReLU(), net.dense,
+        nn.Flatten(),
+        torch.nn.utils.fusion.fuse_linear_bn_eval(net.first.eval(), net.norm.eval()),
+        nn.ReLU(),
+        net.dense,
     ),
 )
 for name, norm in (
@@ -521,7 +542,8 @@ for name, activation, module in (
         f"TransformerEncoderLayer, {name}",
         encoder(activation),
         lambda net, m=module: Encoder(net.layer, net.dense, m()),
-        no_rule=HIDDEN + "|" + ANY_RELU,
+        no_rule=HIDDEN + ("|" + ANY_RELU if name == "gelu" else ""),
+        hides=PATTERNS,
     )
 spell(
     "hidden",
@@ -529,12 +551,15 @@ spell(
     lambda: ready(
         Rows(
             nn.TransformerEncoder(
-                nn.TransformerEncoderLayer(24, 2, 8, batch_first=True), 1, enable_nested_tensor=False
+                nn.TransformerEncoderLayer(24, 2, 8, batch_first=True),
+                1,
+                enable_nested_tensor=False,
             )
         )
     ),
     lambda net: Encoder(net.layer.layers[0], net.dense, nn.ReLU()),
     no_rule=HIDDEN,
+    hides=PATTERNS,
 )
 spell(
     "hidden",
@@ -542,6 +567,7 @@ spell(
     lambda: ready(Recurrent(nn.RNN(24, 6, nonlinearity="relu", batch_first=True))),
     lambda net: Unrolled(net.layer, net.dense),
     no_rule="layer|RNN",
+    hides=PATTERNS,
 )
 for name, layer in (
     ("LSTM", lambda: nn.LSTM(24, 6, batch_first=True)),

@@ -177,7 +177,8 @@ def _of_twin(spelling: Spelling, images: Tensor, action: str) -> Tensor | None:
     weights = [value.detach().numpy().tobytes() for value in twin.state_dict().values()]
     # What a `Net` computes does not show in its printout.
     kind = spelling.name if isinstance(twin, Net) else repr(twin)
-    key = (action, kind, str(images.sum()), *weights)
+    shared = tuple(name for name, _ in twin.named_modules())
+    key = (action, kind, shared, str(images.sum()), *weights)
     if key not in _OF_TWINS:
         try:
             _OF_TWINS[key] = OF_TWINS[action](twin, images, classes_for(spelling)).detach()

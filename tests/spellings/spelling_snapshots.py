@@ -27,9 +27,7 @@ def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
     """Return what is no longer as it was."""
     missing = object()
     return sorted(
-        name
-        for name in {*before, *after}
-        if before.get(name, missing) != after.get(name, missing)
+        name for name in {*before, *after} if before.get(name, missing) != after.get(name, missing)
     )
 
 

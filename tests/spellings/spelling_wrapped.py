@@ -88,12 +88,18 @@ WRAPPERS = {
     "Sequential": (nn.Sequential, None),
     "Sequential of Sequential": (lambda m: nn.Sequential(OrderedDict(a=nn.Sequential(m))), None),
     "attribute": (lambda m: Net(lambda self, x: self.module(x), module=m).eval(), None),
-    "ModuleList": (lambda m: Net(lambda self, x: self.all[0](x), all=nn.ModuleList([m])).eval(), None),
+    "ModuleList": (
+        lambda m: Net(lambda self, x: self.all[0](x), all=nn.ModuleList([m])).eval(),
+        None,
+    ),
     "ModuleDict": (
         lambda m: Net(lambda self, x: self.all["a b"](x), all=nn.ModuleDict({"a b": m})).eval(),
         None,
     ),
-    "kept in a list": (lambda m: Net(lambda self, x: self.all[0](x), all=[m]).eval(), "list|all|trace"),
+    "kept in a list": (
+        lambda m: Net(lambda self, x: self.all[0](x), all=[m]).eval(),
+        "list|all|trace",
+    ),
     "DataParallel": (nn.DataParallel, "DataParallel"),
     "DataParallel inside": (with_parallel_part, "DataParallel"),
     "compiled": (lambda m: torch.compile(m, backend="eager"), "compile"),
@@ -159,9 +165,8 @@ def tied_twin(net):
 
 
 def two_names():
-    model = net(one_relu, vgg_parts, relu=nn.ReLU, pool=lambda: nn.MaxPool2d(2))()
+    model = vgg()
     model.alias = model.first
-    model.compute = lambda self, x: one_relu(self, x) + 0 * self.alias(x).sum()
     return model
 
 
@@ -183,7 +188,7 @@ spell(
     net(one_relu, vgg_parts, relu=lambda: nn.ReLU(inplace=True), pool=lambda: nn.MaxPool2d(2)),
     plain,
 )
-spell("shared", "layer under two names", two_names, plain, refusal="add|sum|mul")
+spell("shared", "layer under two names", two_names, plain)
 spell(
     "shared",
     "norm behind two layers",
@@ -202,8 +207,16 @@ spell(
         other=lambda: nn.BatchNorm2d(4),
     ),
     lambda net: sequence(
-        net.first, nn.ReLU(), net.again, net.norm, nn.ReLU(), net.again, net.other, nn.ReLU(),
-        nn.Flatten(), net.dense,
+        net.first,
+        nn.ReLU(),
+        net.again,
+        net.norm,
+        nn.ReLU(),
+        net.again,
+        net.other,
+        nn.ReLU(),
+        nn.Flatten(),
+        net.dense,
     ),
 )
 
@@ -313,9 +326,19 @@ def net_of(row):
 
 for name, hook, register, place in (
     ("gradient halved", lambda m, i, o: (i[0] / 2,), "register_full_backward_hook", "relu"),
-    ("gradient halved behind", lambda m, i, o: (i[0] / 2,), "register_full_backward_hook", "second"),
+    (
+        "gradient halved behind",
+        lambda m, i, o: (i[0] / 2,),
+        "register_full_backward_hook",
+        "second",
+    ),
     ("gradient halved before", lambda m, o: (o[0] / 2,), "register_full_backward_pre_hook", "norm"),
-    ("gradient clamped", lambda m, i, o: (i[0].clamp(min=0),), "register_full_backward_hook", "relu"),
+    (
+        "gradient clamped",
+        lambda m, i, o: (i[0].clamp(min=0),),
+        "register_full_backward_hook",
+        "relu",
+    ),
     ("gradient of the network", lambda m, i, o: (i[0] * 3,), "register_full_backward_hook", ""),
 ):
     spell(
@@ -402,9 +425,9 @@ for name, change in COMPUTED.items():
 spell(
     "quantised",
     "dynamic",
-    lambda: quietly(
-        lambda m: torch.ao.quantization.quantize_dynamic(m, {nn.Linear}, torch.qint8)
-    )(ready(Vgg(), torch.float32)),
+    lambda: quietly(lambda m: torch.ao.quantization.quantize_dynamic(m, {nn.Linear}, torch.qint8))(
+        ready(Vgg(), torch.float32)
+    ),
     None,
     refusal="[Qq]uanti|dense",
     dtype=torch.float32,
