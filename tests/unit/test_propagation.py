@@ -3,7 +3,6 @@ import pickle
 
 import pytest
 import torch
-import torchvision
 import zennit.composites
 import zennit.core
 import zennit.layer
@@ -12,6 +11,7 @@ import zennit.torchvision
 import zennit.types
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import nn
+from untrained import untrained
 
 import explman_lite as el
 from explman_lite.explainers import kinds, lrp
@@ -91,8 +91,7 @@ def test_lrp_agrees_with_zennit(inner, images, classes):
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet18"])
 def test_lrp_agrees_with_zennit_on_large_networks(name):
-    torch.manual_seed(0)
-    model = torchvision.models.get_model(name, weights=None).double().eval()
+    model = untrained(name).double().eval()
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d) and layer.bias is None:
             # Without a bias zennit cannot undo its folding of batch norm.
@@ -109,11 +108,7 @@ def test_lrp_agrees_with_zennit_on_large_networks(name):
 
 @pytest.mark.parametrize("name", ["small", "vgg16", "resnet18"])
 def test_guided_backprop_agrees_with_captum(name):
-    torch.manual_seed(0)
-    if name == "small":
-        model = vgg_like()
-    else:
-        model = torchvision.models.get_model(name, weights=None).double().eval()
+    model = vgg_like() if name == "small" else untrained(name).double().eval()
     size = 16 if name == "small" else 64
     images, classes = torch.rand(2, 3, size, size, dtype=torch.float64), torch.tensor([1, 3])
     found = el.GuidedBackprop()(model, images, classes)
