@@ -7,29 +7,22 @@ function that the network computes as it was.
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from explman_lite.networks.functional import as_module, layer_input
 from explman_lite.networks.in_place import leave_in_place
 from explman_lite.networks.layers import FoldedConv2d
 
 Modules = dict[str, nn.Module]
 """The modules of a network by name, those that a pass adds among them."""
 
-_CALLS_OF_MODULES: dict[Any, Callable[..., nn.Module]] = {
-    F.relu: lambda inplace=False: nn.ReLU(),
-    F.relu6: lambda inplace=False: nn.ReLU6(),
-    torch.relu: nn.ReLU,
-    "relu": nn.ReLU,
-    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
-    F.avg_pool2d: nn.AvgPool2d,
-    F.max_pool2d: nn.MaxPool2d,
-}
 _DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Identity)
 
 
@@ -66,20 +59,24 @@ def drop_dropout(graph: fx.Graph, modules: Modules) -> None:
 
 
 def use_modules(graph: fx.Graph, modules: Modules) -> None:
-    """Turn functional layers into modules, so that they can be found and replaced.
-
-    A call with an argument that is computed, such as a size, stays a function.
-    """
+    """Turn functional layers into modules, so that they can be found, folded and replaced."""
     for node in list(graph.nodes):
-        is_call = node.op in {"call_function", "call_method"} and node.target in _CALLS_OF_MODULES
-        if is_call and len(node.all_input_nodes) == 1:
-            options = {key: value for key, value in node.kwargs.items() if key != "input"}
-            name = free_name(node.name, graph, modules)
-            modules[name] = _CALLS_OF_MODULES[node.target](*node.args[1:], **options)
-            with graph.inserting_before(node):
-                replacement = graph.call_module(name, (node.all_input_nodes[0],))
-            node.replace_all_uses_with(replacement)
-            graph.erase_node(node)
+        module = as_module(node, modules)
+        if module is None:
+            continue
+        if node.op == "call_module":
+            modules[node.target] = module
+            continue
+        name = free_name(node.name, graph, modules)
+        modules[name] = module
+        with graph.inserting_before(node):
+            replacement = graph.call_module(name, (layer_input(node),))
+        node.replace_all_uses_with(replacement)
+        constants = [read for read in node.all_input_nodes if read.op == "get_attr"]
+        graph.erase_node(node)
+        for constant in constants:
+            if not constant.users:
+                graph.erase_node(constant)
 
 
 def free_name(name: str, graph: fx.Graph, modules: Modules) -> str:
@@ -137,6 +134,27 @@ def _padding(layer: nn.Conv2d) -> tuple[int, int, int, int]:
     return width // 2, (width + 1) // 2, height // 2, (height + 1) // 2
 
 
+def drop_checks_of_rank(graph: fx.Graph, modules: Modules) -> None:
+    """Leave out assertions on how many dimensions a value has: pictures always have four.
+
+    They hold for all pictures or for none, and keep batch norm from being folded, as in timm.
+    """
+    nodes = list(graph.nodes)
+    ranks = {n for n in nodes if (n.target, *n.args[1:]) in [(getattr, "ndim"), ("dim",)]}
+    for node in nodes:
+        compared = node.all_input_nodes if node.target is torch._assert else []
+        if compared and all(_compares(value, ranks) for value in compared):
+            graph.erase_node(node)
+    for node in reversed(nodes):
+        if not node.users and (node in ranks or _compares(node, ranks)):
+            graph.erase_node(node)
+
+
+def _compares(node: fx.Node, values: set[fx.Node]) -> bool:
+    """Whether a node asks if one of the values is equal to a number, or to another of them."""
+    return node.target is operator.eq and values.issuperset(node.all_input_nodes)
+
+
 def fold_batch_norm(graph: fx.Graph, modules: Modules) -> None:
     """Fold batch norm into the convolution before it, where nothing else reads either of them."""
     calls = called(graph)
@@ -176,6 +194,7 @@ PASSES: tuple[Callable[[fx.Graph, Modules], None], ...] = (
     leave_in_place,
     use_modules,
     pad_explicitly,
+    drop_checks_of_rank,
     fold_batch_norm,
 )
 """The passes in their order."""

@@ -3,10 +3,10 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from forwards import Forward
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from untrained import TORCHVISION, untrained
 
 import explman_lite as el
 from explman_lite.networks import zoo
@@ -176,10 +176,9 @@ def test_prepare_names_a_layer_whose_weight_is_also_used_directly():
         el.prepare(model)
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet18", "alexnet", "densenet121"])
+@pytest.mark.parametrize("name", TORCHVISION)
 def test_prepared_torchvision_networks_compute_the_same(name):
-    torch.manual_seed(0)
-    raw = torchvision.models.get_model(name, weights=None).eval()
+    raw = untrained(name).eval()
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(el.prepare(raw)(images), raw(images), rtol=1e-4, atol=1e-5)

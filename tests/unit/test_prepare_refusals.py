@@ -100,11 +100,16 @@ def test_a_pruned_layer_is_taken_once_the_pruning_is_made_permanent(raw, images)
 
 
 @pytest.mark.parametrize("name", ["1", "3.norm", "9"])
-def test_a_part_in_training_mode_is_named(raw, name):
+def test_a_part_in_training_mode_is_named(raw, images, classes, name):
     raw.get_submodule(name).train()
     before = copy.deepcopy(raw.state_dict())
-    with pytest.raises(ValueError, match=rf"the layer '{name}' is in training mode"):
-        el.prepare(raw)
+    for call in (
+        lambda: el.prepare(raw),
+        lambda: el.Gradient()(raw, images, classes),
+        lambda: el.SmoothGrad()(raw, images, classes),
+    ):
+        with pytest.raises(ValueError, match=rf"the layer '{name}' is in training mode"):
+            call()
     assert all(torch.equal(value, before[key]) for key, value in raw.state_dict().items())
 
 
@@ -237,6 +242,7 @@ def test_a_relu_that_cannot_be_looked_at_is_named_where_it_matters(images, class
     assert hidden_rectifiers(network)
     for call in (
         lambda: el.smoothed(network, 1.0),
+        lambda: el.GuidedBackprop()(network, images, classes),
         lambda: el.BetaSmoothing(el.Gradient(), 1.0)(network, images, classes),
     ):
         with pytest.raises(ValueError, match=r"the layer 'layer.*has a ReLU inside"):
