@@ -210,8 +210,7 @@ class GuidedBackprop(Propagation):
     Raises
     ------
     ValueError
-        On a call, if the network has no ReLU, so that nothing would be guided, or one inside of a
-        layer that cannot be looked into.
+        On a call, if the network has no ReLU: nothing would be guided.
 
     References
     ----------
