@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
 from explman_lite.explainers.base import Explainer, Explanation, class_logits, is_differentiated
-from explman_lite.explainers.kinds import RECTIFIERS
+from explman_lite.explainers.kinds import RECTIFIERS, is_by_hand
 from explman_lite.networks.layers import (
     Conv2d,
     Geometry,
@@ -228,6 +228,7 @@ class GuidedBackprop(Propagation):
         modules = dict(network.named_modules())
         called = [n for n in reached(network.graph) if n.op == "call_module"]
         layers = {str(node.target): modules[str(node.target)] for node in called}
+        refuse_disguises(self.name, network)
         for name, layer in layers.items():
             if not isinstance(layer, RECTIFIERS.modules) and _holds_rectifier(layer):
                 raise ValueError(
@@ -254,6 +255,17 @@ def reached(graph: fx.Graph) -> dict[fx.Node, None]:
         if node.op == "placeholder" or not found.keys().isdisjoint(node.all_input_nodes):
             found[node] = None
     return found
+
+
+def refuse_disguises(method: str, network: Network) -> None:
+    """Refuse what may be a ReLU written by hand: a method about ReLUs would pass it over."""
+    layers = dict(network.named_modules())
+    for node in reached(network.graph):
+        if is_by_hand(node, layers):
+            raise ValueError(
+                f"{method} cannot know whether {node.name!r} is a ReLU: write it as one, or as "
+                "another activation, so that it has a name"
+            )
 
 
 def _holds_rectifier(layer: nn.Module) -> bool:
