@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from explman_lite.explainers.kinds import MAXIMA, NORMS, RECTIFIERS, RESHAPES, Kind
+from explman_lite.explainers.kinds import (
+    MAXIMA,
+    NEGATIVES,
+    NORMS,
+    PRODUCTS,
+    QUOTIENTS,
+    RECTIFIERS,
+    RESHAPES,
+    SUMS,
+    Kind,
+)
 from explman_lite.explainers.propagation import (
     Passage,
     Propagation,
     as_rows,
     reached,
+    refuse_disguises,
     row_geometry,
     transposed,
     weight_of,
@@ -23,6 +34,8 @@ from explman_lite.explainers.propagation import (
 from explman_lite.networks.layers import Conv2d
 from explman_lite.networks.prepare import Network, as_network
 from explman_lite.validation import check_images
+
+Layers = Mapping[str, nn.Module]
 
 _PIXELS_AT_ONCE = 4 * 224**2
 
@@ -152,8 +165,8 @@ class _Moments:
     with K inputs each.
     """
 
-    def __init__(self, layer: nn.Module, rectified: bool) -> None:
-        self.layer, self.rectified = layer, rectified
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
         self.groups = layer.groups if isinstance(layer, (Conv2d, nn.Conv1d)) else 1
         self.weight = weight_of(layer).detach().double().reshape(self.groups, -1, _fan_in(layer))
         shape = self.weight.shape
@@ -162,19 +175,23 @@ class _Moments:
         self.inputs = self.weight.new_zeros(shape)
         self.products = self.weight.new_zeros(shape)
 
-    def add(self, inputs: Tensor, outputs: Tensor) -> None:
-        """Add a batch: x, y, and the products x y over all neurons that fire.
+    def add(self, inputs: Tensor, outputs: Tensor, firing: Tensor | None) -> None:
+        """Add a batch: x, y, and the products x y where ``firing`` is positive, or everywhere.
 
         The outputs may hold the bias, which changes no covariance.
         """
         x = self._patches(inputs)
-        y = self._positions(outputs).reshape(self.groups, self.weight.shape[1], -1).double()
-        fires = y > 0 if self.rectified else torch.ones_like(y, dtype=torch.bool)
-        firing = fires.double()
-        self.count += firing.sum(dim=2)
-        self.outputs += (y * firing).sum(dim=2)
-        self.inputs += firing @ x.transpose(1, 2)
-        self.products += (y * firing) @ x.transpose(1, 2)
+        y, value = self._neurons(outputs), self._neurons(outputs if firing is None else firing)
+        fires = torch.ones_like(y) if firing is None else (value > 0).double()
+        self.count += fires.sum(dim=2)
+        self.outputs += (y * fires).sum(dim=2)
+        self.inputs += fires @ x.transpose(1, 2)
+        self.products += (y * fires) @ x.transpose(1, 2)
+
+    def _neurons(self, outputs: Tensor) -> Tensor:
+        """Return what each neuron says: (G, O, positions)."""
+        y = self._positions(outputs).reshape(self.groups, self.weight.shape[1], -1)
+        return y.double()
 
     def _patches(self, inputs: Tensor) -> Tensor:
         """Return what each neuron sees: (G, K, positions)."""
@@ -263,13 +280,13 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     network = as_network(model)
     layers = dict(network.named_modules())
     _check_weights(network)
+    refuse_disguises("fit_patterns", network)
+    walked = reached(network.graph)
     neurons = [node for node in network.graph.nodes if _NEURONS.holds(node, layers)]
     if not neurons:
         raise ValueError("the network has no layer with a pattern: no convolution, no dense layer")
-    moments = {
-        str(node.target): _Moments(layers[str(node.target)], _is_rectified(node, layers))
-        for node in neurons
-    }
+    firing = {node: _firing(node, walked, layers) for node in neurons}
+    moments = {str(node.target): _Moments(layers[str(node.target)]) for node in neurons}
     device = next(network.parameters()).device
     network.verify(images[:2].to(device))
     with torch.inference_mode():
@@ -278,8 +295,12 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
             forward.extra_traceback = False
             forward.run(batch.to(device))
             for node in neurons:
-                seen, given = forward.env[node.all_input_nodes[0]], forward.env[node]
-                moments[str(node.target)].add(seen, given)
+                value = firing[node]
+                moments[str(node.target)].add(
+                    forward.env[node.all_input_nodes[0]],
+                    forward.env[node],
+                    None if value is None else forward.env[value],
+                )
     return {name: moment.pattern() for name, moment in moments.items()}
 
 
@@ -303,12 +324,27 @@ def _check_weights(network: Network) -> None:
             )
 
 
-def _is_rectified(node: fx.Node, layers: Mapping[str, nn.Module]) -> bool:
-    """Whether a ReLU follows, perhaps behind a max-pooling or a change of shape."""
-    return any(
-        RECTIFIERS.holds(user, layers)
-        or (_ROUTES.holds(user, layers) and _is_rectified(user, layers))
-        for user in node.users
+def _firing(node: fx.Node, walked: Collection[fx.Node], layers: Layers) -> fx.Node | None:
+    """Return the value that is positive where a neuron fires; None if no ReLU follows.
+
+    That is the neuron's own value, or what constants have made of it. Behind it there may be a
+    max-pooling or a change of shape.
+    """
+    for user in node.users:
+        if RECTIFIERS.holds(user, layers) or _is_rectified(user, layers):
+            return node
+        by_constants = [source in walked for source in user.all_input_nodes].count(True) == 1
+        if by_constants and (SUMS | PRODUCTS | QUOTIENTS | NEGATIVES).holds(user, layers):
+            found = _firing(user, walked, layers)
+            if found is not None:
+                return found
+    return None
+
+
+def _is_rectified(node: fx.Node, layers: Layers) -> bool:
+    """Whether a node only moves or chooses numbers, and a ReLU follows."""
+    return _ROUTES.holds(node, layers) and any(
+        RECTIFIERS.holds(user, layers) or _is_rectified(user, layers) for user in node.users
     )
 
 

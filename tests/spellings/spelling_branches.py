@@ -4,7 +4,7 @@ import operator
 
 import torch
 import torch.nn.functional as F
-from spelling_table import PATTERNS, Net, net, ready, scaled, sequence, spell
+from spelling_table import PATTERNS, SIGNS, Net, net, ready, scaled, sequence, spell
 from torch import nn
 
 
@@ -50,6 +50,13 @@ def sum_twin(branch=1.0, all_of_it=1.0):
         return PlainSum(net.first, scaled(net.second, branch), net.dense)
 
     return twin
+
+
+def untold(*factors):
+    """Return the actions in which a twin with such factors in its weights is no reference."""
+    if min(factors) < 0:
+        return SIGNS
+    return frozenset() if all(factor == 1 for factor in factors) else PATTERNS
 
 
 def add_in_place(x, y):
@@ -144,7 +151,7 @@ NAMED_SUMS = {
     "div_ statement": (lambda x, y: (y.div_(2), x + y)[1], 0.5, 1, "div"),
     "neg_ statement": (lambda x, y: (y.neg_(), x + y)[1], -1, 1, "neg"),
     "*=": (lambda x, y: x + operator.imul(y, 2), 2, 1, "mul"),
-    "to parts": (add_to_part, 1, 1, "getitem|setitem|iadd|item assignment"),
+    "to parts": (add_to_part, 1, 1, "getitem|setitem|iadd|item assignment|part"),
     "out": (add_out, 1, 1, "out"),
     "copy_": (copied, 1, 1, "copy"),
     "mean of both": (lambda x, y: torch.stack([x, y]).mean(0), 1, 0.5, "stack|mean"),
@@ -164,7 +171,7 @@ for name, (join, branch, everything, culprit) in NAMED_SUMS.items():
         joined(join),
         sum_twin(branch, everything),
         refusal=culprit,
-        skips=frozenset() if branch == everything == 1 else PATTERNS,
+        skips=untold(branch, everything),
     )
 
 
@@ -299,7 +306,7 @@ for name, half in HALVES.items():
         name,
         net(lambda self, x, h=half: self.dense(h(self.first(x)).flatten(1)), branch_parts),
         lambda net: PlainHalf(net.first, net.left, net.right, net.dense),
-        refusal="getitem|relu|chunk|split|narrow|setitem|item assignment|copy|clamp|flatten|submod",
+        refusal="getitem|relu|chunk|split|narrow|setitem|item assignment|copy|clamp|flatten|submod|part",
         no_rule="ReLU",
     )
 
@@ -429,7 +436,7 @@ for name, change, uses, factor, culprit in (
         ),
         scalar_twin,
         refusal=culprit,
-        skips=PATTERNS if factor != 1 or "gain" in uses else frozenset(),
+        skips=untold(factor, 2 if "gain" in uses else 1),
     )
 
 

@@ -181,43 +181,6 @@ def without_gradient(self, x):
     return self.dense(F.max_pool2d(F.relu(self.second(x)), 2).flatten(1)) + 0 * x.sum()
 
 
-def half_without_gradient(self, x):
-    with torch.no_grad():
-        gain = F.avg_pool2d(x, 3, 1, 1)
-    return forward(self, x * gain)
-
-
-def detached(self, x):
-    return forward(self, x * F.avg_pool2d(x, 3, 1, 1).detach())
-
-
-def straight_through(self, x):
-    return forward(self, x + (torch.round(x * 8) / 8 - x).detach())
-
-
-class Reversal(torch.autograd.Function):
-    """The identity with another derivative."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return -gradient
-
-
-def own_derivative(self, x):
-    return forward(self, Reversal.apply(x))
-
-
-def hooked_tensor(self, x):
-    y = F.avg_pool2d(x, 3, 1, 1)
-    if y.requires_grad:
-        y.register_hook(lambda gradient: gradient / 2)
-    return forward(self, y)
-
-
 def under_autocast(self, x):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         return forward(self, x.float()).to(x.dtype)
@@ -233,12 +196,7 @@ for name, compute, twin, culprit in (
     ("item", asks_item, None, DATA),
     ("each sample", loops_over_samples, plain, DATA + "|iter"),
     ("numpy", through_numpy, None, DATA + "|numpy"),
-    ("no gradient at all", without_gradient, None, "no_grad|grad|mul"),
-    ("no gradient in a branch", half_without_gradient, None, "no_grad|grad|mul"),
-    ("detached branch", detached, None, "detach|mul"),
-    ("straight through", straight_through, None, "detach|round"),
-    ("own derivative", own_derivative, None, "Reversal|autograd|clone|" + DATA),
-    ("hook of a tensor", hooked_tensor, None, "hook|register_hook|" + DATA),
+    ("no gradient at all", without_gradient, plain, "no_grad|grad|mul"),
 ):
     spell("asks", name, net(compute, vgg_parts), twin, refusal=culprit)
 
@@ -252,6 +210,64 @@ spell(
     dtype=torch.float32,
     tolerance=0.5,
 )
+
+
+# What has another gradient than the function that it computes.
+def with_relu(change):
+    def compute(self, x):
+        x = F.max_pool2d(self.relu(self.first(change(x))), 2)
+        return self.dense(F.max_pool2d(self.relu(self.second(x)), 2).flatten(1))
+
+    return compute
+
+
+def half_without_gradient(x):
+    with torch.no_grad():
+        gain = F.avg_pool2d(x, 3, 1, 1)
+    return x * gain
+
+
+def detached(x):
+    return x * F.avg_pool2d(x, 3, 1, 1).detach()
+
+
+def straight_through(x):
+    return x + (torch.round(x * 8) / 8 - x).detach()
+
+
+class Reversal(torch.autograd.Function):
+    """The identity with another derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+def hooked_tensor(x):
+    y = F.avg_pool2d(x, 3, 1, 1)
+    if y.requires_grad:
+        y.register_hook(lambda gradient: gradient / 2)
+    return y
+
+
+for name, change, culprit in (
+    ("no_grad", half_without_gradient, "no_grad|grad|mul"),
+    ("detach", detached, "detach|mul"),
+    ("straight through", straight_through, "detach|round"),
+    ("autograd.Function", Reversal.apply, "Reversal|autograd|clone|" + DATA),
+    ("hook of a tensor", hooked_tensor, "hook|register_hook|" + DATA),
+):
+    spell(
+        "gradient",
+        name,
+        net(with_relu(change), vgg_parts, relu=nn.ReLU),
+        lambda net: net,
+        refusal=culprit,
+    )
 
 
 # Random numbers: a network that draws is refused, not frozen into one of its draws.
@@ -411,7 +427,7 @@ for name, compute, extra, culprit in (
     ("tensor counter", counts_tensor, {"calls": lambda: torch.zeros(())}, "calls"),
     ("counter in place", counts_in_place, {"seen": seen}, "seen|add"),
     ("cache", caches, {"cached": lambda: None}, "cached|mul"),
-    ("late layer", makes_layer, {}, "late"),
+    ("late layer", makes_layer, {}, "late|submodule"),
     ("weights", changes_weights, {}, "clamp|bias"),
 ):
     spell(
@@ -468,7 +484,7 @@ def returned(change):
     return net(lambda self, x: change(forward(self, x)), vgg_parts)
 
 
-SEVERAL = "tensor|tuple|dict|list|Outputs|logits|argsort|argmax"
+SEVERAL = "tensor|tuple|dict|list|Outputs|logits|argsort|argmax|batch"
 for name, change in (
     ("tuple", lambda y: (y, y)),
     ("tuple of one", lambda y: (y,)),

@@ -326,6 +326,7 @@ def resized_twin(layer):
     return lambda net: sequence(layer, *mean_twin(net).children())
 
 
+HALF = nn.Upsample(scale_factor=0.5)
 UP, BILINEAR = nn.Upsample(scale_factor=2), nn.Upsample(scale_factor=2, mode="bilinear")
 for name, resize, layer in (
     ("factor", lambda x: F.interpolate(x, scale_factor=2), UP),
@@ -347,9 +348,9 @@ for name, resize, layer in (
 for name, resize, layer, culprit in (
     ("upsample", lambda x: F.upsample(x, scale_factor=2), UP, "upsample|interpolate"),
     ("repeated", lambda x: x.repeat_interleave(2, 2).repeat_interleave(2, 3), UP, "repeat"),
-    ("every other", lambda x: x[:, :, ::2, ::2], nn.MaxPool2d(1, 2), "getitem"),
+    ("every other", lambda x: x[:, :, ::2, ::2], HALF, "getitem"),
     ("strided pool", lambda x: F.max_pool2d(x, 1, stride=2), nn.MaxPool2d(1, 2), "max_pool"),
-    ("nearest", lambda x: F.interpolate(x, size=4), nn.MaxPool2d(1, 2), "interpolate"),
+    ("nearest", lambda x: F.interpolate(x, size=4), HALF, "interpolate"),
 ):
     spell(
         "interpolation",

@@ -81,6 +81,9 @@ TABLE: dict[str, Spelling] = {}
 PATTERNS = frozenset({"fit_patterns", "PatternAttribution"})
 """What looks at the weights of each layer: a factor that the twin holds in a weight is another."""
 
+SIGNS = PATTERNS | {"LRP", "trainable LRP"}
+"""What the sign of a hidden value changes, as z⁺ explains what makes it large."""
+
 
 def spell(kind: str, name: str, make, twin_of, **facts) -> None:
     """Add a spelling to the table."""

@@ -289,8 +289,8 @@ for name, make, twin, culprit in (
     ("ReLU before dense", with_hook("dense", relu_before, PRE, "relu2"), None, "dense"),
     ("ReLU after flatten", with_hook("flatten", relu_after, "register_forward_hook", "relu2"), None, "flatten"),
     ("ReLU after dense", with_hook("dense", relu_after), "dense", "dense"),
-    ("ReLU after the network", with_hook("", relu_after), "dense", "Sequential|network"),
-    ("average before the network", with_hook("", average_before, PRE), "average", "Sequential|network"),
+    ("ReLU after the network", with_hook("", relu_after), "dense", "Sequential|model"),
+    ("average before the network", with_hook("", average_before, PRE), "average", "Sequential|model"),
     (
         "ReLU with keywords",
         with_hook("norm", lambda m, a, k, o: F.relu(o), "register_forward_hook", "relu", with_kwargs=True),
@@ -300,7 +300,7 @@ for name, make, twin, culprit in (
     ("watched conv", with_hook("first", watch), None, "first"),
     ("watched ReLU", with_hook("relu", watch), None, "relu"),
     ("watched norm", with_hook("norm", watch), None, "norm"),
-    ("watched network", with_hook("", watch), None, "Sequential|network"),
+    ("watched network", with_hook("", watch), None, "Sequential|model"),
     ("watched with always", with_hook("dense", watch, always_call=True), None, "dense"),
 ):  # fmt: skip
 
@@ -346,7 +346,7 @@ for name, hook, register, place in (
         name,
         with_hook(place, hook, register),
         None,
-        refusal=(place or "Sequential|network") + "|hook",
+        refusal=(place or "Sequential|model") + "|hook",
     )
 
 
@@ -434,8 +434,8 @@ spell(
 )
 for name, dtype, tolerance in (
     ("float32", torch.float32, 1e-3),
-    ("float16", torch.float16, 0.05),
-    ("bfloat16", torch.bfloat16, 0.3),
+    ("float16", torch.float16, 0.1),
+    ("bfloat16", torch.bfloat16, 0.5),
 ):
     spell(
         "precision",

@@ -1,3 +1,4 @@
+import copy
 import math
 import pickle
 
@@ -145,7 +146,7 @@ def test_what_is_averaged_or_smoothed_must_be_an_explainer(make, message):
 
 def test_beta_smoothing_sees_that_weights_have_changed(raw, network, images, classes):
     smooth = el.BetaSmoothing(el.Gradient(), 2.0)
-    for model in (raw, network):
+    for model in (copy.deepcopy(raw), network):
         before = smooth(model, images, classes)
         with torch.no_grad():
             for parameter in model.parameters():

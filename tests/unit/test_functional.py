@@ -115,6 +115,8 @@ RECTIFIERS: dict[str, tuple[Callable[..., Tensor], float | None]] = {
     "clamp_min": (lambda x: torch.clamp_min(x, 0), None),
     "threshold": (lambda x: F.threshold(x, 0, 0), None),
     "nn.Threshold": (nn.Threshold(0, 0), None),
+    "F.leaky_relu": (lambda x: F.leaky_relu(x, 0), None),
+    "nn.LeakyReLU": (nn.LeakyReLU(0.0), None),
     "F.relu6": (F.relu6, 6),
     "F.hardtanh": (lambda x: F.hardtanh(x, 0.0, 6.0), 6),
     "nn.Hardtanh": (nn.Hardtanh(0, 6), 6),

@@ -77,6 +77,69 @@ def test_a_relu_behind_a_max_pooling_counts_as_one_before_it(name):
     torch.testing.assert_close(found, expected)
 
 
+SHIFTED = {
+    "times one": lambda y: y * 1,
+    "plus nothing": lambda y: y + 0,
+    "negated twice": lambda y: y.neg().neg(),
+    "halved": lambda y: y / 2,
+    "without dropout": lambda y: F.dropout2d(y, training=False),
+}
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_constants_between_a_neuron_and_its_relu_do_not_hide_it(name):
+    model = spelled(
+        lambda self, x: self.dense(SHIFTED[name](self.convolution(x)).relu().flatten(1))
+    )
+    (found, _), _ = fitted(model)
+    (expected, _), _ = fitted(spelled(of_modules))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_neuron_fires_where_its_shifted_and_negated_value_is_positive():
+    torch.manual_seed(0)
+    layer = nn.Linear(192, 3).double()
+    (found,) = el.fit_patterns(Shifted(layer).eval(), DATA).values()
+    x = DATA.flatten(1)
+    for neuron in range(3):
+        y = (x @ layer.weight[neuron]).detach()
+        fires = 0.1 - (y + layer.bias[neuron]) > 0
+        joint = torch.cov(torch.cat([x[fires], y[fires].unsqueeze(1)], dim=1).T, correction=0)
+        torch.testing.assert_close(found[neuron], joint[:192, 192] / joint[192, 192])
+
+
+class Shifted(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (0.1 - self.layer(images.flatten(1))).relu()
+
+
+BY_HAND = {
+    "maximum": lambda y: torch.maximum(y, torch.zeros_like(y)),
+    "max": lambda y: torch.max(y, y.new_zeros(())),
+    "where": lambda y: torch.where(y > 0, y, 0.0),
+    "mul": lambda y: y * (y > 0),
+    "masked_fill": lambda y: y.masked_fill(y < 0, 0),
+    "abs": lambda y: (y + y.abs()) / 2,
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_relu_by_hand_is_named(name):
+    model = spelled(
+        lambda self, x: self.dense(self.relu(BY_HAND[name](self.convolution(x))).flatten(1))
+    )
+    with pytest.raises(
+        ValueError, match=rf"fit_patterns cannot know whether '{name}\w*' is a ReLU"
+    ):
+        el.fit_patterns(model, DATA)
+    with pytest.raises(ValueError, match=rf"GuidedBackprop cannot know whether '{name}\w*' is a"):
+        el.GuidedBackprop()(model, DATA[:1], torch.tensor([0]))
+
+
 def test_patterns_of_a_convolution_along_a_line_are_those_of_one_in_a_picture():
     torch.manual_seed(0)
     line = nn.Conv1d(8, 6, 3, stride=2, padding=1, dilation=2, groups=2).double()
