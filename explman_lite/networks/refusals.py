@@ -107,12 +107,12 @@ def hidden_rectifiers(network: fx.GraphModule) -> list[str]:
     return [name for name, layer in _layers(network) if any(map(_rectifies, _inside(layer)))]
 
 
-def refuse_hidden_rectifiers(network: fx.GraphModule) -> None:
-    """Refuse a network with a ReLU that would stay as it is while the others are smoothed."""
+def refuse_hidden_rectifiers(network: fx.GraphModule, purpose: str) -> None:
+    """Refuse a network with a ReLU that ``purpose``, such as "be smoothed", would pass over."""
     for name in hidden_rectifiers(network):
         raise ValueError(
             f"the layer {name!r} ({type(network.get_submodule(name)).__name__}) has a ReLU inside, "
-            "which cannot be smoothed: write the layer as plain modules"
+            f"which cannot {purpose}: write the layer as plain modules"
         )
 
 

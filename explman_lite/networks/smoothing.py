@@ -51,7 +51,7 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
     if beta is not None:
         check_positive(beta=beta)
     network = as_network(model)
-    refuse_hidden_rectifiers(network)
+    refuse_hidden_rectifiers(network, "be smoothed")
     layers = {name: network.get_submodule(name) for name in called(network.graph)}
     activations = {
         name: SmoothReLU(beta, _ceiling(layer))
