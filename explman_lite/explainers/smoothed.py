@@ -7,7 +7,14 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-from explman_lite.explainers.base import Explainer, Explanation, Wrapper, check_explainer
+from explman_lite.explainers.base import (
+    Explainer,
+    Explanation,
+    Wrapper,
+    check_explainer,
+    names_what_has_no_gradient,
+    run,
+)
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.smoothing import smoothed
 from explman_lite.validation import check_positive, plain_numbers
@@ -73,7 +80,8 @@ class BetaSmoothing(Wrapper):
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Explain the smoothed network in place of ``model``."""
         explanation = self.explainer.explain(_twin(model, self.beta), images, classes)
-        return Explanation(explanation.attribution, model(images))
+        with names_what_has_no_gradient(model, images):
+            return Explanation(explanation.attribution, run(model, images))
 
 
 def _twin(model: nn.Module, beta: float) -> Network:
