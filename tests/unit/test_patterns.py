@@ -226,7 +226,7 @@ HIDDEN = {
     "layer.*Bilinear": Pairs,
     "matmul.*matmul": Multiplied,
     "layer.*LSTM": recurrent,
-    "_1.*TransformerEncoderLayer": lambda: nn.Sequential(
+    "_1_self_attn.*MultiheadAttention": lambda: nn.Sequential(
         nn.Flatten(1, 2), nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), nn.Flatten()
     ),
     "_0.*ConvTranspose2d": lambda: nn.Sequential(nn.ConvTranspose2d(3, 4, 3), nn.Flatten()),
