@@ -61,9 +61,10 @@ GATES = Kind(
 _CLAMPS = Kind(
     (nn.Hardtanh,), frozenset({F.hardtanh, torch.clamp, torch.clip, "clamp", "clip", "clamp_min"})
 )
-_BATCH_NORMS = Kind((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, Normalize))
+BATCH_NORMS = Kind((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, Normalize))
+"""What shifts and scales each channel by constants."""
 
-NORMS = _BATCH_NORMS | Kind(
+NORMS = BATCH_NORMS | Kind(
     (nn.LayerNorm, nn.GroupNorm), frozenset({F.layer_norm, F.group_norm, torch.layer_norm})
 )
 """Normalisations."""
@@ -149,7 +150,7 @@ QUOTIENTS = Kind(
 NEGATIVES = Kind(calls=frozenset({operator.neg, torch.neg, torch.negative, "neg"}))
 """What is multiplied by −1."""
 
-MONOTONE = RESHAPES | MAXIMA | AVERAGES | _BATCH_NORMS | _CLAMPS
+MONOTONE = RESHAPES | MAXIMA | AVERAGES | BATCH_NORMS | _CLAMPS
 """What never falls while its inputs grow, or never grows, beside sums and products."""
 
 _BY_HAND = Kind(
@@ -172,9 +173,16 @@ _FILLED = frozenset({torch.zeros_like, torch.zeros, torch.full_like, "new_zeros"
 def is_by_hand(node: fx.Node, layers: Mapping[str, nn.Module]) -> bool:
     """Whether a node chooses by sign, so that it can be a ReLU that is written by hand."""
     read = node.all_input_nodes
+    layer = layers[str(node.target)] if node.op == "call_module" else None
+    learned = isinstance(layer, nn.PReLU) and not layer.weight.all()
     masks = PRODUCTS.holds(node, layers) and any(n.target in _COMPARISONS for n in read)
     constant = any(n.op == "get_attr" or n.target in _FILLED for n in read)
-    return masks or (constant and MAXIMA.holds(node, layers)) or _BY_HAND.holds(node, layers)
+    return (
+        learned
+        or masks
+        or (constant and MAXIMA.holds(node, layers))
+        or _BY_HAND.holds(node, layers)
+    )
 
 
 def operands(node: fx.Node) -> tuple[Any, Any]:

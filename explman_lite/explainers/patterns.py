@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from explman_lite.explainers.kinds import (
-    MAXIMA,
-    NEGATIVES,
-    NORMS,
-    PRODUCTS,
-    QUOTIENTS,
-    RECTIFIERS,
-    RESHAPES,
-    SUMS,
-    Kind,
-)
+from explman_lite.explainers.kinds import BATCH_NORMS
+from explman_lite.explainers.neurons import NEURONS, check_weights, firing_value
 from explman_lite.explainers.propagation import (
     Passage,
     Propagation,
@@ -35,22 +25,7 @@ from explman_lite.networks.layers import Conv2d
 from explman_lite.networks.prepare import Network, as_network
 from explman_lite.validation import check_images
 
-Layers = Mapping[str, nn.Module]
-
 _PIXELS_AT_ONCE = 4 * 224**2
-
-_NEURONS = Kind((Conv2d, nn.Conv1d, nn.Linear))
-"""What has a pattern for each of its neurons."""
-_ROUTES = RESHAPES | MAXIMA
-"""What stands between a neuron and its ReLU, and may as well stand behind it."""
-_MATRIX_PRODUCTS = Kind(
-    calls=frozenset({
-        F.linear, F.bilinear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d,
-        F.conv_transpose3d, F.embedding, torch.matmul, torch.mm, torch.bmm, torch.addmm,
-        torch.einsum, torch.tensordot, operator.matmul, "matmul", "mm", "bmm", "addmm",
-    }),
-)  # fmt: skip
-"""Functions that multiply by a matrix, which may be one of weights."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,8 +51,9 @@ class PatternAttribution(Propagation):
 
     Notes
     -----
-    Pooling, activations and normalisations hand on by their derivative. Layers that have patterns
-    are dense ones and convolutions in one and two dimensions, modules or functions.
+    Pooling, activations and normalisations hand on by their derivative; only batch norm right
+    behind a neuron, which is a part of it, hands on what it gets. Layers that have patterns are
+    dense ones and convolutions in one and two dimensions, modules or functions.
 
     References
     ----------
@@ -136,11 +112,15 @@ class PatternAttribution(Propagation):
 
     def check(self, network: Network, images: Tensor) -> None:
         """Refuse weights that have no pattern."""
-        _check_weights(network)
+        check_weights(network)
 
     def rule(self, passage: Passage) -> Sequence[Tensor | None]:
         """Use weight times pattern in place of the weight."""
-        if passage.layer is None or not isinstance(passage.layer, _NEURONS.modules):
+        source, layers = passage.sources[0], passage.walk.layers
+        if BATCH_NORMS.holds(passage.node, layers) and NEURONS.holds(source, layers):
+            # Folded into the neuron, it multiplies the weight and divides the pattern.
+            return [passage.relevance]
+        if passage.layer is None or not NEURONS.holds(passage.node, layers):
             return super().rule(passage)
         weight = weight_of(passage.layer)
         pattern = self._pattern(str(passage.node.target), weight)
@@ -279,13 +259,13 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         raise ValueError("patterns need at least two images")
     network = as_network(model)
     layers = dict(network.named_modules())
-    _check_weights(network)
+    check_weights(network)
     refuse_disguises("fit_patterns", network)
     walked = reached(network.graph)
-    neurons = [node for node in network.graph.nodes if _NEURONS.holds(node, layers)]
+    neurons = [node for node in network.graph.nodes if NEURONS.holds(node, layers)]
     if not neurons:
         raise ValueError("the network has no layer with a pattern: no convolution, no dense layer")
-    firing = {node: _firing(node, walked, layers) for node in neurons}
+    firing = {node: firing_value(node, walked, layers) for node in neurons}
     moments = {str(node.target): _Moments(layers[str(node.target)]) for node in neurons}
     device = next(network.parameters()).device
     network.verify(images[:2].to(device))
@@ -302,50 +282,6 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
                     None if value is None else forward.env[value],
                 )
     return {name: moment.pattern() for name, moment in moments.items()}
-
-
-def _check_weights(network: Network) -> None:
-    """Refuse a network with weights that are not those of neurons, and name their layer.
-
-    Normalisations, and activations that learn a slope, have one weight for each number.
-    """
-    layers, from_pixels = dict(network.named_modules()), reached(network.graph)
-    for node in from_pixels:
-        if _NEURONS.holds(node, layers) or NORMS.holds(node, layers):
-            continue
-        layer = layers[str(node.target)] if node.op == "call_module" else None
-        hides = layer is not None and any(weight.dim() > 1 for weight in layer.parameters())
-        multiplies = any(source not in from_pixels for source in node.all_input_nodes)
-        if hides or (multiplies and _MATRIX_PRODUCTS.holds(node, layers)):
-            kind = type(layer).__name__ if layer is not None else node.target
-            raise ValueError(
-                f"there is no pattern for the weights of the layer {node.name!r} ({kind}), "
-                "expected dense layers and convolutions in one or two dimensions"
-            )
-
-
-def _firing(node: fx.Node, walked: Collection[fx.Node], layers: Layers) -> fx.Node | None:
-    """Return the value that is positive where a neuron fires; None if no ReLU follows.
-
-    That is the neuron's own value, or what constants have made of it. Behind it there may be a
-    max-pooling or a change of shape.
-    """
-    for user in node.users:
-        if RECTIFIERS.holds(user, layers) or _is_rectified(user, layers):
-            return node
-        by_constants = [source in walked for source in user.all_input_nodes].count(True) == 1
-        if by_constants and (SUMS | PRODUCTS | QUOTIENTS | NEGATIVES).holds(user, layers):
-            found = _firing(user, walked, layers)
-            if found is not None:
-                return found
-    return None
-
-
-def _is_rectified(node: fx.Node, layers: Layers) -> bool:
-    """Whether a node only moves or chooses numbers, and a ReLU follows."""
-    return _ROUTES.holds(node, layers) and any(
-        RECTIFIERS.holds(user, layers) or _is_rectified(user, layers) for user in node.users
-    )
 
 
 def _fan_in(layer: nn.Module) -> int:

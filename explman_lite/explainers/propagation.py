@@ -229,7 +229,8 @@ class GuidedBackprop(Propagation):
         """Refuse a network without a ReLU, or with one that is out of reach."""
         refuse_hidden_rectifiers(network, "be guided")
         refuse_disguises(self.name, network)
-        if not any(isinstance(layer, RECTIFIERS.modules) for layer in network.modules()):
+        layers = dict(network.named_modules())
+        if not any(RECTIFIERS.holds(node, layers) for node in reached(network.graph)):
             raise ValueError(
                 "GuidedBackprop has a rule for ReLU, and this network has none: the result would "
                 "be its gradient"

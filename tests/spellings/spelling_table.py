@@ -135,6 +135,11 @@ def sequence(*layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def untold(*factors: float) -> frozenset[str]:
+    """Return the actions in which a twin with such factors in its weights is no reference."""
+    return frozenset() if all(factor == 1 for factor in factors) else PATTERNS
+
+
 def vgg_parts() -> dict[str, object]:
     """Draw the layers of a small VGG."""
     return {

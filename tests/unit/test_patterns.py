@@ -117,6 +117,29 @@ class Shifted(nn.Module):
         return (0.1 - self.layer(images.flatten(1))).relu()
 
 
+def test_batch_norm_behind_a_neuron_is_a_part_of_it():
+    torch.manual_seed(0)
+    dense, norm, last = nn.Linear(192, 6), nn.BatchNorm1d(6), nn.Linear(6, 4)
+    nn.init.uniform_(norm.running_mean, -0.5, 0.5)
+    nn.init.uniform_(norm.running_var, 0.5, 2)
+    nn.init.uniform_(norm.weight, -2, 2)
+    folded = nn.utils.fusion.fuse_linear_bn_eval(dense.eval(), norm.eval())
+    (_, expected_last), expected = fitted(
+        nn.Sequential(nn.Flatten(), folded, nn.ReLU(), last).double().eval()
+    )
+    (_, found_last), found = fitted(
+        nn.Sequential(nn.Flatten(), dense, norm, nn.ReLU(), last).double().eval()
+    )
+    torch.testing.assert_close(found_last, expected_last)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_learned_slope_of_zero_is_named():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.PReLU(init=0.0), nn.ReLU())
+    with pytest.raises(ValueError, match="cannot know whether '_2' is a ReLU"):
+        el.fit_patterns(model.double().eval(), DATA)
+
+
 BY_HAND = {
     "maximum": lambda y: torch.maximum(y, torch.zeros_like(y)),
     "max": lambda y: torch.max(y, y.new_zeros(())),
@@ -203,7 +226,7 @@ HIDDEN = {
     "layer.*Bilinear": Pairs,
     "matmul.*matmul": Multiplied,
     "layer.*LSTM": recurrent,
-    "_1.*TransformerEncoderLayer": lambda: nn.Sequential(
+    "_1_self_attn.*MultiheadAttention": lambda: nn.Sequential(
         nn.Flatten(1, 2), nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), nn.Flatten()
     ),
     "_0.*ConvTranspose2d": lambda: nn.Sequential(nn.ConvTranspose2d(3, 4, 3), nn.Flatten()),
