@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from explman_lite.networks.in_place import IN_PLACE_OPERATORS
 from explman_lite.networks.layers import Conv2d, Normalize, SmoothReLU
@@ -284,7 +284,8 @@ def fixed(model: nn.Module) -> Iterator[None]:
 
 def _generators() -> tuple[Any, ...]:
     """Return where the generators of random numbers stand."""
-    with unset_fake_temporarily():  # what is fake has no state to read
+    # Inside of these modes tensors have no numbers to read.
+    with unset_fake_temporarily(), torch._C._DisableFuncTorch():
         on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         states = [bytes(state.numpy()) for state in (torch.get_rng_state(), *on_gpus)]
     return states, random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002
@@ -325,12 +326,22 @@ def _has_attributes(value: Any) -> bool:
     return is_record and hasattr(value, "__dict__")
 
 
+def has_numbers(value: Tensor) -> bool:
+    """Whether a tensor is an ordinary one, and not what stands for one in a trace."""
+    return not (
+        value.is_meta
+        or isinstance(value, FakeTensor)
+        or torch._C._functorch.is_functorch_wrapped_tensor(value)
+    )
+
+
 def _restore(memory: list[tuple[Any, Any]]) -> None:
     for value, kept in memory:
         if isinstance(value, Tensor):
             version, content = kept
             # Batch norm writes to its statistics without counting.
-            if value._version != version or not torch.equal(value, content):
+            same = value._version == version
+            if not same or (has_numbers(value) and not torch.equal(value, content)):
                 with torch.no_grad():
                     value.copy_(content)
         else:

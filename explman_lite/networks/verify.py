@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
 from explman_lite.networks.layers import Normalize
-from explman_lite.networks.tracing import fixed, untouched
+from explman_lite.networks.tracing import fixed, has_numbers, untouched
 
 
 class Original:
@@ -189,16 +188,10 @@ def _gradients_differ(ours: Tensor | None, theirs: Tensor | None, rounding: floa
 
 
 def _has_values(images: Any) -> bool:
-    """Whether images are an ordinary batch of numbers, and not what stands for one in a trace."""
-    return (
-        isinstance(images, Tensor)
-        and not isinstance(images, FakeTensor)
-        and not images.is_meta
-        and images.is_floating_point()
-        and not torch._C._functorch.is_functorch_wrapped_tensor(images)
-        and not torch.compiler.is_compiling()
-        and torch._C._get_tracing_state() is None
-    )
+    """Whether images are a batch of numbers, and the network is called to compute something."""
+    is_traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    is_batch = isinstance(images, Tensor) and images.is_floating_point()
+    return is_batch and has_numbers(images) and not is_traced
 
 
 def _rounding(values: Tensor) -> float:
