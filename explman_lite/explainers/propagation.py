@@ -18,11 +18,11 @@ from torch.fx.node import map_arg
 from explman_lite.explainers.base import Explainer, Explanation, class_logits, is_differentiated
 from explman_lite.networks.layers import (
     Conv2d,
-    SmoothReLU,
     convolution,
     transposed_convolution,
 )
 from explman_lite.networks.prepare import Network, as_network
+from explman_lite.networks.softplus import SmoothReLU
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, SmoothReLU)
 LINEAR = (Conv2d, nn.Linear)

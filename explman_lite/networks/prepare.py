@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from explman_lite.networks.layers import Conv2d, Normalize, SmoothReLU, freeze, own
+from explman_lite.networks.layers import Conv2d, Normalize, freeze, own
 from explman_lite.networks.passes import PASSES, called, insert_first
+from explman_lite.networks.pooling import SmoothMaxPool2d
+from explman_lite.networks.softplus import SmoothReLU
 
 
 class Network(fx.GraphModule):
@@ -33,7 +35,7 @@ class Network(fx.GraphModule):
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = isinstance(m, (Conv2d, SmoothReLU, Normalize))
+        ours = isinstance(m, (Conv2d, SmoothReLU, SmoothMaxPool2d, Normalize))
         return ours or super().is_leaf_module(m, module_qualified_name)
 
 
