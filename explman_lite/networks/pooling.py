@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -56,26 +57,100 @@ class SmoothMaxPool2d(nn.MaxPool2d):
         kernel, stride, padding, dilation = (
             _pair(value) for value in (self.kernel_size, self.stride, self.padding, self.dilation)
         )
-        maxima = super().forward(input.detach())
-        # On each side as far as the last window reaches, which in ceil mode is beyond the padding.
-        reach = [
-            (count - 1) * s + d * (k - 1) + 1
-            for count, s, d, k in zip(maxima.shape[2:], stride, dilation, kernel, strict=True)
-        ]
-        before, (height, width) = padding, input.shape[2:]
-        below, right = reach[0] - before[0] - height, reach[1] - before[1] - width
-        edges = (before[1], right, before[0], below)
-        padded = F.pad(input, edges, value=-torch.inf) if any(edges) else input
-        windows = F.unfold(padded, kernel, dilation, 0, stride)
-        windows = windows.view(*maxima.shape[:2], kernel[0] * kernel[1], *maxima.shape[2:])
-        # Less the maximum, which changes no derivative: so nothing can overflow.
-        excess = (windows - maxima.unsqueeze(2)) * self.sharpness
-        pooled: Tensor = maxima + excess.logsumexp(dim=2) / self.sharpness
-        return pooled
+        # PyTorch knows how many windows there are, ceil mode included; asked without numbers.
+        size = super().forward(torch.empty(input.shape, device="meta")).shape[2:]
+        windows = Windows(kernel, stride, padding, dilation, (size[0], size[1]))
+        return _LogSumExp.apply(input, windows, self.sharpness)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """Show the sharpness too in the module's printout."""
         return f"{super().extra_repr()}, sharpness={self.sharpness:g}"
+
+
+class Windows(NamedTuple):
+    """How windows lie on a picture, in pixels down and across, and how many there are."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    grid: tuple[int, int]
+
+    def cut(self, images: Tensor, outside: float) -> Tensor:
+        """Return what each place of a window sees (places, N, C, rows, columns)."""
+        edges = self._edges(images)
+        padded = F.pad(images, edges, value=outside) if any(edges) else images
+        return torch.stack([padded[place] for place in self._places()])
+
+    def join(self, parts: Tensor, like: Tensor) -> Tensor:
+        """Add what each place of a window gives, to a picture like ``like``: `cut`, transposed."""
+        left, right, above, below = self._edges(like)
+        height, width = like.shape[2] + above + below, like.shape[3] + left + right
+        joined = like.new_zeros(*like.shape[:2], height, width)
+        for part, place in zip(parts, self._places(), strict=True):
+            joined[place] += part
+        return F.pad(joined, (-left, -right, -above, -below))
+
+    def _edges(self, images: Tensor) -> tuple[int, int, int, int]:
+        """Return the margins, left, right, above and below: as far as the last window reaches."""
+        ends = [
+            (n - 1) * s + d * (k - 1) + 1 - p - size
+            for k, s, p, d, n, size in zip(*self, images.shape[2:], strict=True)
+        ]
+        return self.padding[1], ends[1], self.padding[0], ends[0]
+
+    def _places(self) -> Iterator[tuple[Any, ...]]:
+        """Index the pixels at each place of the windows."""
+        down, across = (
+            [slice(i * d, i * d + (n - 1) * s + 1, s) for i in range(k)]
+            for k, s, _, d, n in zip(*self, strict=True)
+        )
+        return ((..., row, column) for row in down for column in across)
+
+
+class _LogSumExp(torch.autograd.Function):
+    """The smooth maximum; the shares p of its derivative are computed with it, and kept."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, windows: Windows, sharpness: float) -> Tensor:
+        seen = windows.cut(images, -torch.inf)
+        maxima = seen.amax(dim=0)
+        # Less the maximum, which changes no share: so nothing can overflow.
+        shares = seen.sub_(maxima).mul_(sharpness).exp_()
+        total = shares.sum(dim=0)
+        ctx.save_for_backward(images, shares.div_(total))
+        ctx.windows, ctx.sharpness = windows, sharpness
+        return maxima.add_(total.log_(), alpha=1 / sharpness)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        images, shares = ctx.saved_tensors
+        (grad,) = grad_outputs
+        return _Shared.apply(grad, images, shares, ctx.windows, ctx.sharpness), None, None
+
+
+class _Shared(torch.autograd.Function):
+    """Share out a gradient: g p(x), with ∂p_i/∂x_j = τ (p_i δ_ij − p_i p_j) in each window."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, grad: Tensor, images: Tensor, shares: Tensor, windows: Windows, sharpness: float
+    ) -> Tensor:
+        ctx.save_for_backward(grad, images, shares)
+        ctx.windows, ctx.sharpness = windows, sharpness
+        return windows.join(shares * grad, images)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        grad, images, shares = ctx.saved_tensors
+        windows, sharpness = ctx.windows, ctx.sharpness
+        if torch.is_grad_enabled():
+            # The kept shares hang on nothing: a third derivative needs them to hang on the images.
+            shares = (windows.cut(images, -torch.inf) * sharpness).softmax(dim=0)
+        through = windows.cut(grad_outputs[0], 0.0)
+        mean = (shares * through).sum(dim=0)
+        for_images = windows.join(sharpness * grad * shares * (through - mean), images)
+        return mean, for_images, None, None, None
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:

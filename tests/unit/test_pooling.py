@@ -50,11 +50,17 @@ def test_every_window_that_max_pooling_takes(geometry, image):
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES[::5], ids=str)
-def test_passes_gradcheck_to_second_order(geometry, image):
+def test_passes_gradcheck_to_third_order(geometry, image):
     smooth = SmoothMaxPool2d.of(nn.MaxPool2d(**geometry), 3.0)
     x = image[None, None, :5, :6].clone().requires_grad_()
     assert torch.autograd.gradcheck(smooth, x)
     assert torch.autograd.gradgradcheck(smooth, x)
+
+    def slope(x: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad(smooth(x).square().sum(), x, create_graph=True)
+        return gradient
+
+    assert torch.autograd.gradgradcheck(slope, x)
 
 
 @pytest.mark.parametrize("sharpness", [1e-3, 1.0, 1e3, 1e30])
