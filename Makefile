@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 PORT ?= 8000
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help book slides student instructor serve test execute lint lock clean
@@ -31,8 +32,11 @@ serve: ## show the built book in a browser, at an address it prints
 	@echo "The book is at http://localhost:$(PORT)/ (Ctrl-C ends)."
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+# A worker has one thread and takes a file at a time: the cells of a notebook need each other.
+# Notebooks take longest, and come first. More workers need more cores, and 2 GB each.
 test: lint book ## check everything: style, types, units, notebooks, book, browser
-	$(BIN)/python -m pytest --nbval --nbval-current-env --doctest-modules tests notebooks explman_lite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		--nbval --nbval-current-env --doctest-modules notebooks tests explman_lite
 
 execute: $(READY) ## run the notebooks anew and store their outputs (NOTEBOOKS="a.ipynb b.ipynb" for some)
 	$(BIN)/python -m bookkit execute $(NOTEBOOKS)

@@ -1,20 +1,36 @@
 """Manipulate the explanations of neural networks, and see why it works.
 
-The data flows one way: `pictures` and `networks` feed `explainers`, whose attributions become
-`maps`; the `attack` changes pictures until their map is the target; `metrics` and `figures` judge
-and show.
+Data flows one way: `pictures` and `networks` feed `explainers`, whose attributions become `maps`;
+the `attack` changes pictures until their map is the target; `metrics` and `figures` judge and show.
+
+A module imports only from those above it in this list.
+
+============ ========================================================================
+validation   what is refused, with what was given and what is expected
+results      recorded tables, each with its provenance
+maps         from an attribution to a relevance map
+metrics      how alike two maps, pictures or outputs are
+figures      one style for all figures
+slider       figures behind a slider that needs no kernel
+pictures     photographs, digits, and target maps drawn from a sentence
+networks     the networks that are explained: trained, prepared, smoothed
+explainers   which pixels an answer depends on, and the registry of the methods
+faithfulness whether a map shows what the network looks at
+curvature    how the level sets of a network bend
+attack       a picture changed until its map is the target
+bench        many pairs of pictures, attacked with every method
+checks       checks of readers' exercises
+items        questions about the chapters
+quiz         the quiz of a chapter
+playground   figures with controls
+============ ========================================================================
 """
 
 from explman_lite import checks, curvature, faithfulness, figures, metrics, playground, results
 from explman_lite.attack import AttackStep, Manipulation, Settings, manipulate, manipulation_loss
-from explman_lite.explainers.averaging import IntegratedGradients, SmoothGrad
+from explman_lite.explainers import registry
 from explman_lite.explainers.base import Explainer, Explanation
-from explman_lite.explainers.gradients import Gradient, GradientTimesInput
-from explman_lite.explainers.lrp import LRP
-from explman_lite.explainers.patterns import PatternAttribution, fit_patterns
-from explman_lite.explainers.propagation import GuidedBackprop
-from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, DefenseCard, ExplainerCard
-from explman_lite.explainers.smoothed import BetaSmoothing
+from explman_lite.explainers.registry import *  # noqa: F403  (what is registered is public)
 from explman_lite.maps import relevance_map
 from explman_lite.networks.prepare import Network, prepare
 from explman_lite.networks.smoothing import smoothed
@@ -25,32 +41,19 @@ from explman_lite.quiz import Quiz
 from explman_lite.slider import FrameSlider
 
 __all__ = [
-    "DEFENSES",
-    "EXPLAINERS",
-    "LRP",
     "AttackStep",
-    "BetaSmoothing",
-    "DefenseCard",
     "Explainer",
-    "ExplainerCard",
     "Explanation",
     "FrameSlider",
-    "Gradient",
-    "GradientTimesInput",
-    "GuidedBackprop",
-    "IntegratedGradients",
     "Manipulation",
     "Network",
-    "PatternAttribution",
     "Quiz",
     "Settings",
-    "SmoothGrad",
     "checks",
     "class_names",
     "curvature",
     "faithfulness",
     "figures",
-    "fit_patterns",
     "load_digits",
     "load_model",
     "load_photo",
@@ -65,4 +68,5 @@ __all__ = [
     "results",
     "smoothed",
     "text_target",
+    *registry.__all__,
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from explman_lite.maps import relevance_map
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.zoo import CARDS, card_of, class_names, load_model
 from explman_lite.pictures.photos import load_photo, photo_names, text_target
-from explman_lite.results import provenance, write_atomically
+from explman_lite.results import provenance
 
 MODELS = sorted(card.name for card in CARDS.values() if card.reads == "photographs")
 METHODS: dict[str, ExplainerCard] = {card.option: card for card in EXPLAINERS.values()}
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     Parameters
     ----------
     arguments : list of str, optional
-        What follows the program's name; the process's own arguments if not given.
+        What follows the name of the program; the arguments of the process if not given.
 
     Returns
     -------
@@ -42,12 +43,22 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except (ValueError, TypeError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
+        return _refuse(parser.prog, str(error))
+    except MemoryError:
+        return _refuse(parser.prog, "there is not enough memory; a smaller --size may do")
+    except RuntimeError as error:
+        # PyTorch's own errors, such as a GPU without room, take many lines.
+        return _refuse(parser.prog, str(error).partition("\n")[0])
     return 0
 
 
+def _refuse(program: str, reason: str) -> int:
+    print(f"{program}: error: {reason}", file=sys.stderr)
+    return 2
+
+
 def _parser() -> argparse.ArgumentParser:
+    """Build the parser; each command sets ``run``, the function that carries it out."""
     parser = argparse.ArgumentParser(
         prog="explman_lite", description="Manipulate the explanations of a neural network."
     )
@@ -86,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _device(text: str) -> torch.device:
-    """Read a device that can hold numbers."""
+    """Turn text into a device, after making sure that it can hold numbers."""
     try:
         torch.ones(1, device=text).item()
     except (RuntimeError, AssertionError) as error:
@@ -96,6 +107,7 @@ def _device(text: str) -> torch.device:
 
 
 def _manipulate(options: argparse.Namespace) -> None:
+    """Carry out ``manipulate``."""
     smallest = card_of(options.model).smallest
     if options.size < smallest:
         raise ValueError(
@@ -105,7 +117,7 @@ def _manipulate(options: argparse.Namespace) -> None:
     model = load_model(options.model, options.device)
     explainer = _explainer(options, model)
     target = _target_map(options, model, explainer).to(options.device)
-    options.out.mkdir(parents=True, exist_ok=True)
+    _make_folder(options.out)
     result = attack.manipulate(
         model,
         image,
@@ -119,8 +131,18 @@ def _manipulate(options: argparse.Namespace) -> None:
     _save(result, options)
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the folder of the results, and see before a long attack that it can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out {folder} is no folder to write to: {error.strerror}") from error
+
+
 def _explainer(options: argparse.Namespace, model: Network) -> Explainer:
-    """Make the explainer; what has to be fitted is fitted on the photographs at hand."""
+    """Make the explainer; one that has to be fitted is fitted to the photographs of the package."""
     card = METHODS[options.method]
     if card.fit is None:
         return card.make()
@@ -129,6 +151,7 @@ def _explainer(options: argparse.Namespace, model: Network) -> Explainer:
 
 
 def _target_map(options: argparse.Namespace, model: Network, explainer: Explainer) -> Tensor:
+    """Draw the target map from a sentence, or explain what the model predicts for a picture."""
     if options.target.startswith("text:"):
         return text_target(options.target.removeprefix("text:"), options.size)
     picture = load_photo(options.target, options.size).to(options.device)
@@ -138,13 +161,12 @@ def _target_map(options: argparse.Namespace, model: Network, explainer: Explaine
 
 
 def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
+    """Write figure, picture and summary, and print what was reached."""
     import numpy as np
     from PIL import Image
 
     figures.use_style()
-    result.plot().savefig(options.out / "manipulation.png")
     pixels = (result.images[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
-    Image.fromarray(pixels).save(options.out / "manipulated.png")
     row = result.summary().iloc[0].to_dict()
     row["pcc_target_before"] = metrics.pcc(result.original_maps, result.target_maps).item()
     names = class_names(options.model)
@@ -160,7 +182,14 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
         | {"class_kept": bool(row["class_kept"])},
         **provenance(),
     }
-    write_atomically(options.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    text = json.dumps(summary, indent=2) + "\n"
+    with tempfile.TemporaryDirectory(dir=options.out, prefix=".unfinished") as name:
+        unfinished = Path(name)
+        result.plot().savefig(unfinished / "manipulation.png")
+        Image.fromarray(pixels).save(unfinished / "manipulated.png")
+        (unfinished / "summary.json").write_text(text, encoding="utf-8")
+        for file in unfinished.iterdir():
+            file.replace(options.out / file.name)
     print(
         f"The map's correlation with the target is {row['pcc_target']:.2f} "
         f"(before the attack: {row['pcc_target_before']:.2f}), "

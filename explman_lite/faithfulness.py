@@ -1,4 +1,4 @@
-"""Does a map tell what the network looks at? Erase the pixels it names, and see."""
+"""Does a map show what the network looks at? Erase the pixels that it names, and see."""
 
 from __future__ import annotations
 
@@ -7,23 +7,44 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explman_lite.explainers.base import class_logits
-from explman_lite.validation import check_count, check_images, check_model, check_target_maps
+from explman_lite.validation import (
+    as_classes,
+    check_count,
+    check_images,
+    check_model,
+    check_several_logits,
+    check_target_maps,
+)
 
 
 def pixel_flipping(
     model: nn.Module,
     images: Tensor,
     maps: Tensor,
-    classes: Tensor,
+    classes: Tensor | int,
     steps: int = 20,
     patch: int = 1,
 ) -> Tensor:
-    """Erase pixels from the most relevant to the least, and follow the probability of the class.
+    r"""Erase pixels from the most relevant to the least, and follow the probability of the class.
 
-    An erased pixel gets the mean colour of its picture. Networks for photographs are upset by a
-    sprinkle of erased pixels wherever they lie; there, erase whole squares. The sooner the
-    probability falls, the more faithful the map: the mean of the curve is the area under it.
-    Compare it with that of a random order, which is what a map without any knowledge reaches.
+    .. math::
+
+       p_c(x^t), \quad t = 0, \dots, T, \qquad x^t_i = \begin{cases}
+       \bar x & \text{if } r_i < t\, n / T \\ x_i & \text{otherwise,} \end{cases}
+
+    where :math:`p_c` is the softmax of the logits at the class c, T the number of steps,
+    :math:`r_i` the rank of pixel i in its map, from 0 for the most relevant to :math:`n - 1`, and
+    :math:`\bar x` the mean colour of the picture. With patches, :math:`r_i` is the rank of the
+    pixel's square among all n squares, by the mean of the map over each; of equal squares the first
+    in reading order goes first. Networks for photographs are upset by a sprinkle of erased pixels
+    wherever they lie; erase squares there.
+
+    The sooner the probability falls, the more faithful the map. The area under the curve,
+
+    .. math:: \frac{1}{T + 1} \sum_{t=0}^{T} p_c(x^t),
+
+    is the mean of what is returned. Compare it with that of a random order, which is what a map
+    without any knowledge reaches.
 
     Parameters
     ----------
@@ -32,13 +53,13 @@ def pixel_flipping(
     images : Tensor
         (N, C, H, W) in [0, 1].
     maps : Tensor
-        (N, H, W), not negative: what is erased first.
-    classes : Tensor
-        (N,) integers: whose probability is followed.
+        (N, H, W), or (1, H, W) for all, not negative: the largest values are erased first.
+    classes : Tensor or int
+        (N,) integers: the classes whose probability is followed, or one for all.
     steps : int
-        In how many equal portions the pixels are erased.
+        Number of equal portions in which the pixels are erased.
     patch : int
-        Side of the squares that are erased together; divides height and width.
+        Side in pixels of the squares that are erased together; divides height and width.
 
     Returns
     -------
@@ -73,8 +94,10 @@ def pixel_flipping(
         raise ValueError(
             f"patch must divide height and width of {tuple(images.shape)}, got {patch}"
         )
+    classes = as_classes(classes, images)
     squares = F.avg_pool2d(maps.expand(len(images), -1, -1), patch)
     order = squares.flatten(1).argsort(dim=1, descending=True, stable=True)
+    # The inverse of a permutation: from what comes first to when something comes.
     ranks = order.argsort(dim=1).view(len(images), 1, *squares.shape[1:])
     ranks = ranks.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)
     count = squares[0].numel()
@@ -84,5 +107,6 @@ def pixel_flipping(
         for step in range(steps + 1):
             erased = ranks < step * count / steps
             logits = model(torch.where(erased, neutral, images))
+            check_several_logits(logits)
             curve.append(class_logits(logits.softmax(dim=1), classes))
     return torch.stack(curve, dim=1)

@@ -1,13 +1,14 @@
 """One style for every figure of the book.
 
-Maps are drawn in one perceptually uniform, colour-blind-safe colour map, and all maps of a figure
-share one scale. Figures stand on opaque white, so that they read the same on a dark page.
+Maps are drawn with a perceptually uniform colour map that is safe for the colour-blind, and all
+maps of a figure share one scale. The background is opaque white, so that a figure looks the same on
+a dark page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
 import torch
@@ -21,14 +22,13 @@ from torch import Tensor
 
 from explman_lite.maps import to_numpy
 
-if TYPE_CHECKING:
-    from explman_lite.attack.result import Manipulation
-
 MAP_COLOURS = "inferno"
 BEFORE, AFTER, THIRD = "#0072B2", "#D55E00", "#009E73"
 
+_DRAWN_AS_THEY_ARE = {1, 3}
+"""How many channels an image has that is drawn as it is: grey, or red, green and blue."""
 _COLOUR_BAR, _TITLE = 0.9, 0.3
-"""Room for them, in inches."""
+"""Space for a colour bar and for a title, in inches."""
 
 _STYLE: dict[str, Any] = {
     "figure.dpi": 100,
@@ -49,8 +49,8 @@ _STYLE: dict[str, Any] = {
 def use_style() -> None:
     """Switch matplotlib to the style of the book.
 
-    In a notebook figures become JPEGs: relevance maps are mostly noise, which PNG cannot shrink,
-    and a chapter would weigh five times as much.
+    In a notebook figures become JPEGs: relevance maps are mostly noise, which PNG cannot compress,
+    and a chapter would be five times as large.
 
     Examples
     --------
@@ -76,14 +76,14 @@ def panel(
     Parameters
     ----------
     pictures : mapping of str to Tensor
-        Title to picture: an image (3, H, W) or (1, H, W) in [0, 1], or a map (H, W).
+        Each picture by its title: an image (C, H, W) in [0, 1], or a map (H, W). Of an image with
+        other than 1 or 3 channels the mean is drawn in grey, and its title says so.
     columns : int, optional
         Pictures per row; all in one row if not given.
     height : float
-        Height of a row in inches.
+        Height of a row in inches, without titles.
     top : float, optional
-        Relevance that gets the brightest colour; the largest 99.5 % quantile of the maps
-        if not given.
+        Relevance that gets the brightest colour; `colour_limit` of the maps if not given.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def panel(
     Raises
     ------
     ValueError
-        If there is no picture, or one has another shape.
+        If there is no picture, or one of another shape.
 
     Examples
     --------
@@ -119,6 +119,8 @@ def panel(
             drawn = show_map(ax, picture, top)
         else:
             show_image(ax, picture)
+            if len(picture) not in _DRAWN_AS_THEY_ARE:
+                title = f"{title}\n(mean of {len(picture)} channels)"
         ax.set_title(title)
     for ax in axes.flat[len(pictures) :]:
         ax.set_axis_off()
@@ -128,15 +130,17 @@ def panel(
 
 
 def colour_limit(maps: Sequence[Tensor]) -> float:
-    """Return the relevance that gets the brightest colour: 99.5 % of each map lie below."""
+    """Return the largest 99.5 % quantile of the maps, the relevance of the brightest colour."""
     quantiles = [torch.quantile(m.detach().flatten().float(), 0.995).item() for m in maps]
     return max(quantiles, default=1.0)
 
 
 def show_image(ax: Axes, image: Tensor) -> None:
-    """Draw an image (3, H, W) or (1, H, W) with values in [0, 1]."""
-    if image.ndim != 3 or image.shape[0] not in {1, 3}:
-        raise ValueError(f"expected an image (3 or 1, H, W), got {tuple(image.shape)}")
+    """Draw an image (C, H, W) in [0, 1]: with 3 channels in colour, else their mean in grey."""
+    if image.ndim != 3 or len(image) == 0:
+        raise ValueError(f"expected an image (C, H, W), got {tuple(image.shape)}")
+    if len(image) not in _DRAWN_AS_THEY_ARE:
+        image = image.mean(dim=0, keepdim=True)
     pixels = image.permute(1, 2, 0).squeeze(-1).clamp(0, 1)
     ax.imshow(to_numpy(pixels), cmap="gray", vmin=0, vmax=1)
     ax.set_axis_off()
@@ -152,11 +156,41 @@ def show_map(ax: Axes, relevance: Tensor, top: float) -> AxesImage:
 
 
 def magnified(perturbation: Tensor, factor: float) -> Tensor:
-    """Turn a perturbation (C, H, W) into an image: mid-grey is no change, ``factor`` its gain."""
+    """Turn a perturbation (C, H, W) into an image, ``factor`` times as strong, on mid-grey."""
     return (0.5 + factor * perturbation).clamp(0, 1)
 
 
-def manipulation(result: Manipulation, sample: int = 0, gain: float = 10.0) -> Figure:
+class _Step(Protocol):
+    """What is drawn of a step of an attack: of an `AttackStep`."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def beta(self) -> float | None: ...
+    @property
+    def map_loss(self) -> Tensor: ...
+    @property
+    def output_loss(self) -> Tensor: ...
+
+
+class _Attack(Protocol):
+    """What is drawn of an attack: of a `Manipulation`, whose module imports this one."""
+
+    @property
+    def images(self) -> Tensor: ...
+    @property
+    def original_images(self) -> Tensor: ...
+    @property
+    def maps(self) -> Tensor: ...
+    @property
+    def original_maps(self) -> Tensor: ...
+    @property
+    def target_maps(self) -> Tensor: ...
+    @property
+    def history(self) -> Sequence[_Step]: ...
+
+
+def manipulation(result: _Attack, sample: int = 0, gain: float = 10.0) -> Figure:
     """Draw an attack: pictures above, maps below.
 
     Parameters
@@ -164,9 +198,14 @@ def manipulation(result: Manipulation, sample: int = 0, gain: float = 10.0) -> F
     result : Manipulation
         From `explman_lite.manipulate`.
     sample : int
-        Which sample of the batch.
+        The index of the sample in the batch.
     gain : float
-        How much the difference of the pictures is magnified.
+        The factor by which the difference of the pictures is magnified.
+
+    Returns
+    -------
+    Figure
+        Two rows of three pictures.
     """
     before, after = result.original_images[sample], result.images[sample]
     return panel(
@@ -182,8 +221,21 @@ def manipulation(result: Manipulation, sample: int = 0, gain: float = 10.0) -> F
     )
 
 
-def history(result: Manipulation, sample: int = 0) -> Figure:
-    """Draw both terms of the loss and β over the steps of an attack."""
+def history(result: _Attack, sample: int = 0) -> Figure:
+    """Draw both terms of the loss, and β, against the steps of an attack.
+
+    Parameters
+    ----------
+    result : Manipulation
+        From `explman_lite.manipulate`.
+    sample : int
+        The index of the sample in the batch.
+
+    Returns
+    -------
+    Figure
+        Two plots with logarithmic axes.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8))
     steps = [record.step for record in result.history]
     left.plot(steps, [record.map_loss[sample].item() for record in result.history], label="map")
@@ -206,11 +258,16 @@ def top_classes(logits: Mapping[str, Tensor], names: Sequence[str], count: int =
     Parameters
     ----------
     logits : mapping of str to Tensor
-        Label to logits (K,); the first one decides which classes are shown.
+        Logits (K,) by their label; the first ones decide which classes are shown.
     names : sequence of str
-        Class names in the order of the logits.
+        The K names of the classes, in the order of the logits.
     count : int
-        How many classes.
+        Number of classes, at most K.
+
+    Returns
+    -------
+    Figure
+        A group of bars for each class, the most probable one on top.
     """
     outputs = {label: values.detach().cpu().softmax(dim=0) for label, values in logits.items()}
     leading = next(iter(outputs.values())).topk(count).indices.tolist()

@@ -1,4 +1,4 @@
-"""The item bank: questions about the chapters, for the quizzes, the book's page, and export."""
+"""The item bank: questions about the chapters, for quizzes, for the book's page, and for export."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Option:
-    """What may be chosen, and why it is right or wrong."""
+    """An answer to choose, and why it is right or wrong."""
 
     text: str
     why: str
@@ -40,39 +40,39 @@ class Option:
 
 @dataclass(frozen=True)
 class Item:
-    """A question about a chapter, with all that is needed to answer and to mark it.
+    """A question about a chapter, with all it takes to answer it and to mark the answer.
 
     Text is plain, with Unicode for mathematics and ``code`` in backticks.
 
     Parameters
     ----------
     id : str
-        Its name, unique in the bank: small letters, digits, and hyphens.
+        Its name, unique in the bank: lower-case letters, digits, and hyphens.
     chapter : str
         The chapter it belongs to, such as ``saliency_maps``.
     kind : str
         ``choice``, or answered by a sentence or two (``short``), or by a paragraph (``open``).
     level : int
-        1 asks to recall, 2 to apply, 3 to argue.
+        1 for recalling, 2 for applying, 3 for arguing.
     minutes : int
-        How long an answer takes.
+        How long an answer takes, at least 1.
     section : str
-        The anchor of the section that it examines, in the chapter's notebook.
+        The anchor of the section that it is about, in the chapter's notebook.
     question : str
         What is asked.
     quiz : bool
-        Whether the chapter's quiz shows it, which takes a choice.
+        Whether it is part of the chapter's quiz; it must be a choice then.
     options : tuple of Option
-        Three or four, one of them right; of a choice only.
+        Three or four, one of them right; for a choice only.
     answer : str
-        A model answer; not of a choice.
+        A model answer; for all but a choice.
     marking : tuple of str
-        What a good answer contains; not of a choice.
+        What a good answer contains; for all but a choice.
 
     Raises
     ------
     ValueError
-        If a field holds what it must not.
+        If a field is not of this form.
     """
 
     id: str
@@ -88,7 +88,7 @@ class Item:
     marking: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an item that could not be asked or not be marked."""
+        """Refuse an item that cannot be asked, or whose answer cannot be marked."""
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.id):
             raise ValueError("id must consist of small letters, digits, and hyphens")
         if self.level not in LEVELS:
@@ -130,7 +130,7 @@ def load_items(path: Path = BANK) -> tuple[Item, ...]:
     Raises
     ------
     ValueError
-        If the file cannot be read or holds what is no item; the message names file and item.
+        If the file cannot be read or an entry is not an item; the message names both.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def items_of(chapter: str) -> tuple[Item, ...]:
     Parameters
     ----------
     chapter : str
-        A chapter with items.
+        A chapter of the book, such as ``"saliency_maps"``.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def items_of(chapter: str) -> tuple[Item, ...]:
     Raises
     ------
     ValueError
-        If the bank knows no such chapter; the message lists those it knows.
+        If the bank has no items for it; the message lists the chapters that have some.
 
     Examples
     --------
@@ -181,12 +181,12 @@ def items_of(chapter: str) -> tuple[Item, ...]:
 
 
 def as_html(text: str) -> str:
-    """Write an item's text as HTML: what stands in backticks becomes code."""
+    """Turn an item's text into HTML, with code for what is in backticks."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
 
 
 def _parse(entry: Mapping[str, Any], number: int) -> Item:
-    """Make an item of a table."""
+    """Turn a table of the file into an item."""
     name = entry.get("id", f"number {number}")
     try:
         _check_fields(entry)
@@ -200,7 +200,7 @@ def _parse(entry: Mapping[str, Any], number: int) -> Item:
 
 
 def _check_fields(entry: Mapping[str, Any]) -> None:
-    """See to it that a table has the fields of its kind and no others, of the right types."""
+    """Refuse a table that lacks a field of its kind, or has another one, or one of a wrong type."""
     kind = entry.get("kind")
     if kind not in _BY_KIND:
         raise ValueError(f"kind must be one of {', '.join(_BY_KIND)}, got {kind!r}")
@@ -213,7 +213,7 @@ def _check_fields(entry: Mapping[str, Any]) -> None:
 
 
 def _check_types(fields: Mapping[str, Any]) -> None:
-    """Refuse a value of another type than its field has."""
+    """Refuse a value whose type is not that of its field."""
     for field, value in fields.items():
         expected = _TYPES.get(field, str)
         if not isinstance(value, expected):

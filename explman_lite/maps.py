@@ -9,21 +9,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def relevance_map(attribution: Tensor) -> Tensor:
-    """Sum absolute attributions over the channels and scale the map to mean 1.
+def in_single(values: Tensor) -> Tensor:
+    """Return half precision as float32, in which sums over pixels neither overflow nor vanish."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
-    The paper scales maps to sum 1, which makes the size of the loss depend on the resolution;
-    mean 1 does not. A map that is zero everywhere stays zero.
+
+def relevance_map(attribution: Tensor) -> Tensor:
+    r"""Sum absolute attributions over the channels and scale the map to mean 1.
+
+    .. math::
+
+       h_{ij} = \frac{\sum_c |R_{cij}|}{\frac{1}{HW} \sum_{c,k,l} |R_{ckl}|}
+
+    where R is the attribution. The paper scales maps to sum 1, which makes the size of the loss
+    depend on the resolution; mean 1 does not. A map that is zero everywhere stays zero.
 
     Parameters
     ----------
     attribution : Tensor
-        (N, C, H, W), any sign; gradients flow through.
+        (N, C, H, W), of any sign and scale; gradients flow through.
 
     Returns
     -------
     Tensor
-        (N, H, W), not negative, mean 1 per sample.
+        (N, H, W), not negative, mean 1 per sample; float32 where the attribution is shorter.
 
     Raises
     ------
@@ -42,11 +51,11 @@ def relevance_map(attribution: Tensor) -> Tensor:
     """
     if attribution.ndim != 4:
         raise ValueError(f"expected an attribution (N, C, H, W), got {tuple(attribution.shape)}")
-    return scale_to_mean_one(attribution.abs().sum(dim=1))
+    return scale_to_mean_one(in_single(attribution).abs().sum(dim=1))
 
 
 def to_numpy(values: Tensor) -> NDArray[Any]:
-    """Hand values to NumPy, which knows no bfloat16: those become float32."""
+    """Turn a tensor into an array; bfloat16, which NumPy lacks, becomes float32."""
     values = values.detach().cpu()
     array: NDArray[Any] = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     return array

@@ -1,18 +1,31 @@
-"""How alike two maps, images or outputs are, one number per sample."""
+r"""How alike two maps, pictures or outputs are, one number per sample.
+
+In the formulas h and h' are the two maps or pictures of a sample, with n values each, and
+:math:`\bar h` is the mean of h; g and g' are its two outputs.
+"""
 
 from __future__ import annotations
+
+import warnings
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explman_lite.validation import check_same_shape
+from explman_lite.maps import in_single
+from explman_lite.validation import check_same_shape, check_several_logits
 
 _WINDOW = 7
+"""Height and width in pixels of the window in which SSIM compares, scikit-image's default."""
 
 
 def pcc(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson correlation coefficient over all pixels.
+    r"""Pearson correlation coefficient over all values.
+
+    .. math::
+
+       \frac{\sum_i (h_i - \bar h)(h'_i - \bar h')}
+       {\sqrt{\sum_i (h_i - \bar h)^2 \; \sum_i (h'_i - \bar h')^2}}
 
     Parameters
     ----------
@@ -38,17 +51,27 @@ def pcc(first: Tensor, second: Tensor) -> Tensor:
     check_same_shape(first, second)
     a, b = _centred(first), _centred(second)
     correlation = (a * b).sum(dim=1) / (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
+    if correlation.isnan().any():
+        warnings.warn(
+            "no correlation exists where a map is constant or not finite: NaN for the samples "
+            f"{correlation.isnan().nonzero().flatten().tolist()}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return correlation.clamp(-1, 1)
 
 
 def _centred(values: Tensor) -> Tensor:
     """Centre each sample, and scale it to at most 1, whose squares neither vanish nor overflow."""
-    centred = values.flatten(1) - values.flatten(1).mean(dim=1, keepdim=True)
+    flat = in_single(values).flatten(1)
+    centred = flat - flat.mean(dim=1, keepdim=True)
     return centred / centred.abs().amax(dim=1, keepdim=True)
 
 
 def mse(first: Tensor, second: Tensor) -> Tensor:
-    """Mean squared error over all pixels.
+    r"""Mean squared error over all values.
+
+    .. math:: \frac 1n \sum_i (h_i - h'_i)^2
 
     Parameters
     ----------
@@ -72,24 +95,34 @@ def mse(first: Tensor, second: Tensor) -> Tensor:
     tensor([4.])
     """
     check_same_shape(first, second)
-    return (first - second).square().flatten(1).mean(dim=1)
+    return (in_single(first) - in_single(second)).square().flatten(1).mean(dim=1)
 
 
 def ssim(first: Tensor, second: Tensor, data_range: float | None = None) -> Tensor:
-    """Structural similarity, as scikit-image computes it by default (uniform 7 × 7 window).
+    r"""Structural similarity, as scikit-image computes it by default.
+
+    .. math::
+
+       \frac{(2\, \bar h\, \bar h' + c_1)(2\, \mathrm{cov} + c_2)}
+       {(\bar h^2 + \bar h'^2 + c_1)(\mathrm{var} + \mathrm{var}' + c_2)}
+
+    averaged over all windows of 7 × 7 pixels that fit into a channel, and over the channels. Means,
+    variances and covariance are those of a window's 49 pairs of values, all of equal weight; the
+    latter two are unbiased, sums of squares and products over 48. The constants are
+    :math:`c_1 = (0.01\, r)^2` and :math:`c_2 = (0.03\, r)^2`, r the ``data_range``.
 
     Parameters
     ----------
     first, second : Tensor
         Maps (N, H, W) or images (N, C, H, W), of the same shape, at least 7 pixels each way.
     data_range : float, optional
-        Span of possible values: 1 for images in [0, 1]. If not given, the span that the two
-        of a sample cover together, which is what we use for relevance maps.
+        From the smallest to the largest possible value: 1 for images in [0, 1]. If not given,
+        the range that the two of a sample cover together, which suits relevance maps.
 
     Returns
     -------
     Tensor
-        (N,) in [-1, 1]; the mean over pixels and channels.
+        (N,) in [-1, 1]; 1 where the two are the same.
 
     Raises
     ------
@@ -114,6 +147,7 @@ def ssim(first: Tensor, second: Tensor, data_range: float | None = None) -> Tens
             f"expected maps (N, H, W) or images (N, C, H, W) of at least {_WINDOW} pixels "
             f"each way, got {tuple(first.shape)}"
         )
+    first, second = in_single(first), in_single(second)
     if first.ndim == 3:
         first, second = first.unsqueeze(1), second.unsqueeze(1)
     if data_range is None:
@@ -125,6 +159,8 @@ def ssim(first: Tensor, second: Tensor, data_range: float | None = None) -> Tens
 
 
 def _ssim_map(x: Tensor, y: Tensor, span: Tensor) -> Tensor:
+    """Return the SSIM of each window: (N, C, H - 6, W - 6)."""
+
     def local_mean(values: Tensor) -> Tensor:
         return F.avg_pool2d(values, _WINDOW, stride=1)
 
@@ -140,24 +176,32 @@ def _ssim_map(x: Tensor, y: Tensor, span: Tensor) -> Tensor:
 
 
 def top_k_overlap(first: Tensor, second: Tensor, fraction: float = 0.1) -> Tensor:
-    """Share of the most relevant pixels that two maps have in common.
+    r"""Share of the most relevant pixels that two maps have in common.
+
+    .. math::
+
+       \frac{|\mathcal T_k(h) \cap \mathcal T_k(h')|}{k}, \qquad
+       k = \max(\mathrm{round}(\mathrm{fraction} \cdot n),\, 1),
+
+    where :math:`\mathcal T_k(h)` holds the k pixels with the largest values; which of several equal
+    ones are among them is not defined.
 
     Parameters
     ----------
     first, second : Tensor
         Maps (N, H, W), of the same shape.
     fraction : float
-        Which part of the pixels counts as most relevant, above 0 and at most 1.
+        Share of the pixels that count as most relevant, above 0 and at most 1.
 
     Returns
     -------
     Tensor
-        (N,) in [0, 1]; about ``fraction`` for two maps that have nothing to do with each other.
+        (N,) in [0, 1]; about ``fraction`` for two unrelated maps.
 
     Raises
     ------
     ValueError
-        If the shapes differ, or the fraction is not of this form.
+        If the shapes differ, or the fraction is out of range.
 
     References
     ----------
@@ -181,12 +225,16 @@ def top_k_overlap(first: Tensor, second: Tensor, fraction: float = 0.1) -> Tenso
 
 
 def output_change(first: Tensor, second: Tensor) -> Tensor:
-    """Euclidean distance between the class probabilities of two outputs.
+    r"""Euclidean distance between the class probabilities of two outputs.
+
+    .. math::
+
+       \sqrt{\sum_k (p_k - p'_k)^2}, \qquad p_k = \frac{e^{g_k}}{\sum_j e^{g_j}}
 
     Parameters
     ----------
     first, second : Tensor
-        Logits (N, K).
+        Logits (N, K), of the same shape.
 
     Returns
     -------
@@ -205,7 +253,9 @@ def output_change(first: Tensor, second: Tensor) -> Tensor:
     tensor([1.4142])
     """
     check_same_shape(first, second)
-    return (first.softmax(dim=1) - second.softmax(dim=1)).square().sum(dim=1).sqrt()
+    check_several_logits(first)
+    before, after = in_single(first).softmax(dim=1), in_single(second).softmax(dim=1)
+    return (before - after).square().sum(dim=1).sqrt()
 
 
 def logit_change(logits: Tensor, original: Tensor) -> Tensor:
@@ -213,18 +263,18 @@ def logit_change(logits: Tensor, original: Tensor) -> Tensor:
 
     .. math:: \frac{\sum_k (g_k(x_{adv}) - g_k(x))^2}{\sum_k (g_k(x) - \bar g(x))^2}
 
-    A network that multiplies its logits by ten, and so is ten times as sure, has the same change.
+    It stays the same when all logits are multiplied by one number, or shifted by one.
 
     Parameters
     ----------
     logits, original : Tensor
-        (N, K), after and before.
+        (N, K), after and before; no gradient flows through the variance.
 
     Returns
     -------
     Tensor
-        (N,), not negative; 1 is a change as large as the logits' spread. Where all original logits
-        are equal, as for a single one, the plain mean squared change.
+        (N,), not negative; 1 is a change as large as the logits' spread. Where the variance is
+        zero, as it is for a single logit, the plain mean squared change.
 
     Raises
     ------
@@ -237,5 +287,5 @@ def logit_change(logits: Tensor, original: Tensor) -> Tensor:
     >>> el.metrics.logit_change(torch.tensor([[0.0, 3.0]]), torch.tensor([[0.0, 2.0]]))
     tensor([0.5000])
     """
-    variance = original.detach().var(dim=1, correction=0)
+    variance = in_single(original.detach()).var(dim=1, correction=0)
     return mse(logits, original) / torch.where(variance > 0, variance, 1.0)

@@ -1,4 +1,4 @@
-"""Figures with controls that need a running kernel, which `explman_lite.FrameSlider` does not."""
+"""Figures with controls that need a running kernel, as `explman_lite.FrameSlider` does not."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def softplus(
     classes: Tensor | None = None,
     explainer: Explainer | None = None,
 ) -> VBox:
-    """Play with the sharpness of the softplus, and see the relevance map follow.
+    """Play with the sharpness of the softplus, and see how the relevance map follows.
 
-    The slider is logarithmic, in round numbers, and ends with ReLU. Above the picture stands what
-    the network predicts, above the map its PCC with the map of the ReLU network.
+    The slider is logarithmic, in round numbers, and ends with ReLU. The title of the picture names
+    the prediction of the network, that of the map its PCC with the map of the ReLU network.
 
     Parameters
     ----------
@@ -51,14 +51,16 @@ def softplus(
     image : Tensor
         One picture (1, C, H, W) in [0, 1], grey or in colour.
     classes : Tensor, optional
-        (1,) the logit to explain; that of the class the ReLU network predicts if not given.
+        (1,) integer: the class whose logit is explained; what the ReLU network predicts if not
+        given.
     explainer : Explainer, optional
-        To begin with, the gradient if not given; it joins the methods, or replaces its kind.
+        The first one shown, the gradient if not given; it joins the methods, or replaces the one of
+        its class.
 
     Returns
     -------
     VBox
-        The controls, with a sentence and the figure below them; what a cell ends with is shown.
+        Method and sharpness, with the figure below; shown where it is the last value of a cell.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def softplus(
     label = next((k for k, v in METHODS.items() if type(v) is type(explainer)), explainer.name)
     methods = METHODS | {label: explainer}
     relu_map = cache(lambda label: relevance_map(methods[label](relu, image, classes)))
-    relu_map(label)  # refuses what the network cannot carry
+    relu_map(label)  # refuses here what this explainer cannot explain
     method = Dropdown(description="method", options=[*methods], value=label)
     sharpness = _slider(description="sharpness", options=[*_SHARPNESS, "ReLU"], value="ReLU")
 
@@ -108,20 +110,22 @@ def attack(
 
     Parameters
     ----------
-    model, image, explainer
-        As `softplus` takes them; the explainer is what is attacked.
+    model, image
+        See `softplus`.
     target_map : Tensor
         (1, H, W), not negative, of any scale.
+    explainer : Explainer, optional
+        The method that is attacked, the gradient if not given.
 
     Returns
     -------
     VBox
-        The controls, with a sentence and the figure below them; what a cell ends with is shown.
+        Steps, bound, smoothing, a button and a progress bar, with a sentence and the figure below.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of this form.
+        If an argument is not of this form, as `explman_lite.manipulate` wants it.
 
     Examples
     --------
@@ -174,7 +178,7 @@ def attack(
 
 
 def _checked(model: nn.Module, image: Tensor, explainer: Explainer) -> tuple[Network, Tensor]:
-    """Refuse what cannot be shown; return the ReLU network and the class it predicts."""
+    """Refuse what cannot be shown; return the ReLU network and the class that it predicts."""
     check_model(model)
     check_images(image, "image")
     if len(image) != 1 or image.shape[1] not in {1, 3}:
@@ -186,7 +190,7 @@ def _checked(model: nn.Module, image: Tensor, explainer: Explainer) -> tuple[Net
 
 
 def _stage(*controls: Widget) -> tuple[VBox, Callable[[_Draw], None]]:
-    """Put a sentence and a figure below the controls; return all, and what shows another figure."""
+    """Put a sentence and a figure below the controls; return the box, and what draws into it."""
     sentence, picture = HTML(), HTML()
 
     def show(draw: _Draw) -> None:
@@ -196,7 +200,7 @@ def _stage(*controls: Widget) -> tuple[VBox, Callable[[_Draw], None]]:
             titles = "; ".join(filter(None, (ax.get_title() for ax in figure.axes)))
             shown = f'<img alt="{escape(titles)}" src="{data_uri(figure)}" style="max-width: 100%">'
             words = " ".join([words, *(f"{warning.message}." for warning in caught)])
-        except (Exception, KeyboardInterrupt) as error:  # whose traceback nobody would see
+        except (Exception, KeyboardInterrupt) as error:  # a widget would swallow the traceback
             shown, words = "", f"That failed: {str(error) or type(error).__name__}"
         picture.value, sentence.value = shown, escape(words)
 

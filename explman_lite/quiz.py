@@ -1,11 +1,11 @@
-"""A quiz that needs neither a kernel nor a script: on a static page, in Colab, in Jupyter."""
+"""A quiz that needs neither a kernel nor JavaScript: on a static page, in Colab, in Jupyter."""
 
 from __future__ import annotations
 
 from explman_lite.items import LETTERS, Item, Option, as_html, items_of
 
-# Styles stand in the tags, since Jupyter drops style sheets from pages that it does not trust.
-# Colours come from the page, by day and by night.
+# The tags carry their styles, since Jupyter drops style sheets from notebooks it does not trust.
+# Colours are those of the page, light or dark.
 _PAGE = """\
 <div class="explman-quiz" role="group" aria-label="Quiz">
 <p style="margin: 0 0 1em">{count} questions. Choose an answer, and it tells you whether it is \
@@ -26,11 +26,11 @@ border: 1px solid currentColor; border-radius: 0.4em">
 
 
 class Quiz:
-    """The quiz of a chapter; what it shows last in a cell is drawn as HTML.
+    """The quiz of a chapter, drawn as HTML where it is the last value of a cell.
 
     Every option opens and says whether it is right, and why. It is made of the browser's own
-    ``<details>``, so it works without a kernel, without a network, and without JavaScript, by
-    keyboard and with a screen reader. Nothing is counted and nothing is sent anywhere.
+    ``<details>``, so it works without a kernel, a connection or JavaScript, by keyboard and with a
+    screen reader. Nothing is counted, and nothing is sent anywhere.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class Quiz:
     Raises
     ------
     ValueError
-        If there is no such chapter (the message lists those there are), or if the file that
-        holds the questions is damaged.
+        If there is no such chapter (the message lists those there are), or the file with the
+        questions is damaged.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Quiz:
         self.items = tuple(item for item in items_of(chapter) if item.quiz)
 
     def __repr__(self) -> str:
-        """Stand in for the quiz where there is only text."""
+        """Return what stands in for the quiz where there is only text."""
         return f"Quiz of {len(self.items)} questions about {self.chapter}"
 
     def _repr_html_(self) -> str:
@@ -64,7 +64,7 @@ class Quiz:
 
 
 def _question(item: Item, number: int) -> str:
-    """Draw one question with its options."""
+    """Return one question with its options as HTML."""
     pairs = zip(LETTERS, item.options, strict=False)
     options = [_option(item, letter, option) for letter, option in pairs]
     return _QUESTION.format(
@@ -73,7 +73,7 @@ def _question(item: Item, number: int) -> str:
 
 
 def _option(item: Item, letter: str, option: Option) -> str:
-    """Draw one option, folded; open, it closes its neighbours."""
+    """Return one option as HTML, folded; opening it closes its neighbours."""
     return _OPTION.format(
         id=item.id,
         letter=letter,

@@ -1,4 +1,4 @@
-"""Recorded tables: a CSV beside a JSON that says how, when and on what it was computed."""
+"""Recorded tables: a CSV, and beside it a JSON that says how, when and on what it was computed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _PACKAGES = ("explman-lite", "torch", "torchvision", "numpy")
 
 
 def save_table(path: Path, table: pd.DataFrame, *, command: str, **settings: Any) -> None:
-    """Write ``path`` (CSV) and its provenance (JSON beside it), each in one piece or not at all.
+    """Write a table and its provenance, a CSV and a JSON, each in one piece or not at all.
 
     Parameters
     ----------
     path : Path
-        Ends in ``.csv``.
+        Where to write the table, ending in ``.csv``; the provenance has the same name in ``.json``.
     table : DataFrame
         One row per measurement; the index is not written.
     command : str
-        The command that makes the table anew.
+        The command that computes the table again.
     **settings
-        What else decides the numbers: seed, hyperparameters.
+        What else the numbers depend on, fit for JSON: seed, hyperparameters.
 
     Examples
     --------
@@ -52,13 +52,13 @@ def load_table(path: Path) -> pd.DataFrame:
 
 
 def load_provenance(path: Path) -> dict[str, Any]:
-    """Read how the table at ``path`` (CSV) was computed."""
+    """Read how the table at ``path``, a CSV, was computed: from the JSON beside it."""
     content: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return content
 
 
 def provenance() -> Mapping[str, Any]:
-    """Tell when and on what kind of machine this runs, with which versions."""
+    """Return the date, the kind of machine, and the versions of Python and of packages."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -75,7 +75,7 @@ def provenance() -> Mapping[str, Any]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and then move it to its place."""
+    """Write a text file under a temporary name, then move it to its place; make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_text(text, encoding="utf-8")

@@ -44,26 +44,25 @@ _PAGE = """\
 
 
 class FrameSlider:
-    """Figures behind a slider; what it shows last in a cell is drawn as HTML.
+    """Figures behind a slider, drawn as HTML where it is the last value of a cell.
 
-    The pictures travel inside the page, so that it works without a kernel and without a network.
-    Without JavaScript the first frame shows. The slider is a plain range input: arrow keys, Home
-    and End move it, and screen readers read out the value and the frame's description.
+    The pictures are part of the page, which needs neither a kernel nor a connection. Without
+    JavaScript the first frame is shown. The slider is a plain range input: arrow keys, Home and End
+    move it, and screen readers read out the value and the description of the frame.
 
     Parameters
     ----------
     frames : mapping of str to Figure
-        What the slider says at each of its positions, and the figure shown there. The figures are
-        closed. Draw them at one size.
+        The figures, all of one size, by the values that the slider shows for them. They are closed.
     label : str
-        What the slider moves along, such as "step" or "β".
+        The quantity that the slider changes, such as "step" or "β".
     alts : sequence of str
         A description of each frame for those who cannot see it.
 
     Raises
     ------
     ValueError
-        If there are fewer than two frames, or not one description for each.
+        If there are fewer than two frames, or a frame has no description.
 
     Examples
     --------
@@ -90,13 +89,13 @@ class FrameSlider:
         self._sources = [data_uri(figure) for figure in frames.values()]
 
     def __repr__(self) -> str:
-        """Stand in for the slider where there is only text."""
+        """Return what stands in for the slider where there is only text."""
         return f"FrameSlider of {len(self.values)} frames over {self.label}"
 
     def _repr_html_(self) -> str:
         sources = self._sources
         first, *others = zip(self.values, self.alts, sources, strict=True)
-        # The first picture is there already, for those without JavaScript.
+        # The page holds the first picture already, for those without JavaScript.
         frames = json.dumps([first[:2], *others])
         width, height = self.size
         return _PAGE.format(
@@ -114,7 +113,7 @@ class FrameSlider:
 
 
 def data_uri(figure: Figure) -> str:
-    """Draw a figure and close it; maps are mostly noise, which WebP shrinks best."""
+    """Turn a figure into a data URI and close it; WebP compresses noise, as in maps, best."""
     stream = io.BytesIO()
     figure.savefig(stream, format="webp", dpi=figure.dpi, pil_kwargs={"quality": 70})
     plt.close(figure)

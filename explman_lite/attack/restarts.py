@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from explman_lite import metrics
 from explman_lite.attack.result import Manipulation
 from explman_lite.attack.search import manipulate
-from explman_lite.explainers.base import Explainer
+from explman_lite.explainers.base import Explainer, check_explainer
+from explman_lite.validation import check_count
 
 
 def attack_defense(
@@ -43,12 +44,24 @@ def attack_defense(
     **settings
         As for `explman_lite.manipulate`; ``epsilon`` is needed for more than one search.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form.
+
     Returns
     -------
     Manipulation
         Of the search that came closest to the target without losing the class; its ``history`` is
         that of the last search. After Ctrl-C, of what was searched by then.
     """
+    check_explainer(explainer)
+    check_count(restarts=restarts)
+    if restarts > 1:
+        if settings.get("epsilon") is None:
+            raise ValueError("more than one search needs epsilon, in which the others begin")
+        if len(seeds) != len(images):
+            raise ValueError(f"give one seed for each of {len(images)} images, got {len(seeds)}")
     if explainer.is_smooth:
         settings["beta"] = None
     attack = partial(

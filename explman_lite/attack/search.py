@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable
@@ -14,17 +15,24 @@ from explman_lite import metrics
 from explman_lite.attack.loss import manipulation_loss
 from explman_lite.attack.result import AttackStep, Manipulation
 from explman_lite.attack.settings import Schedule, Settings
-from explman_lite.explainers.base import Explainer, check_explainer
-from explman_lite.maps import relevance_map, scale_to_mean_one
+from explman_lite.explainers.base import (
+    Explainer,
+    check_explainer,
+    ordinary,
+    outside_inference_mode,
+)
+from explman_lite.maps import in_single, relevance_map, scale_to_mean_one
 from explman_lite.networks.prepare import prepare
 from explman_lite.networks.smoothing import set_beta, smoothed
 from explman_lite.validation import (
+    as_classes,
     check_classes,
     check_fits,
     check_images,
-    check_logits,
     check_model,
+    check_outputs,
     check_same_shape,
+    check_several_logits,
     check_target_maps,
 )
 
@@ -45,7 +53,7 @@ def manipulate(
     momentum: tuple[float, float] = Settings.momentum,
     epsilon: float | None = Settings.epsilon,
     start: Tensor | None = None,
-    classes: Tensor | None = None,
+    classes: Tensor | int | None = None,
     progress: bool = True,
     callback: Callback | None = None,
 ) -> Manipulation:
@@ -56,7 +64,8 @@ def manipulate(
     ReLU is replaced by softplus meanwhile, with β growing as
     :math:`\beta_t = \beta_0 (\beta_e / \beta_0)^{t/T}`, because a ReLU network's gradient does
     not tell how to change it. What is returned was computed with the network as given.
-    Samples do not influence one another.
+    Samples do not influence one another. A network in half precision is searched in float32,
+    because steps and gradients would vanish otherwise, and judged in its own type.
 
     Parameters
     ----------
@@ -84,12 +93,13 @@ def manipulate(
         Adam's decay rates. Its averages reach back 5 and 100 steps unless told otherwise: an
         attack is short, and β keeps changing its landscape.
     epsilon : float, optional
-        Bound on the change of any pixel (L∞), in units of the pixel range.
+        Bound on the change of any pixel (L∞), in units of the pixel range; what is returned keeps
+        it as computed, without any tolerance.
     start : Tensor, optional
         (N, C, H, W) in [0, 1], where the search begins: the images themselves if not given. What
         it must stay close to remains the images, within ``epsilon`` from the first step on.
-    classes : Tensor, optional
-        (N,) the logits to explain; the predicted classes if not given.
+    classes : Tensor or int, optional
+        (N,) the logits to explain, or that of all samples; the predicted classes if not given.
     progress : bool
         Show a progress bar.
     callback : callable, optional
@@ -103,12 +113,14 @@ def manipulate(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of the form above.
+        If an argument is not of the form above, or the model returns a single logit, or logits
+        that are not finite.
 
     Warns
     -----
     RuntimeWarning
-        If a sample diverged; its best step is kept.
+        If a sample diverged; its best step is kept. If a map is zero everywhere, or the model's
+        outputs look like probabilities, where logits are expected.
 
     References
     ----------
@@ -141,39 +153,45 @@ def manipulate(
         momentum=momentum,
         epsilon=epsilon,
     )
-    network = prepare(model)
-    images = images.detach()
-    with torch.no_grad():
-        predicted = network(images)
-    check_logits(predicted)
-    if classes is None:
-        classes = predicted.argmax(dim=1)
-    check_classes(classes, *predicted.shape)
-    classes = classes.long()
-    original = explainer.explain(network, images, classes)
-    targets = scale_to_mean_one(target_maps.detach().to(images)).expand(len(images), -1, -1)
+    with outside_inference_mode():
+        network, images = prepare(model), ordinary(images.detach())
+        with torch.no_grad():
+            predicted = network(images)
+        check_outputs(predicted)
+        check_several_logits(predicted)
+        if classes is None:
+            classes = predicted.argmax(dim=1)
+        classes = as_classes(classes, images)
+        check_classes(classes, *predicted.shape)
+        original = explainer.explain(network, images, classes)
+        original_maps = relevance_map(original.attribution)
+        _warn_of_zeros(original_maps, "original")
+        targets = scale_to_mean_one(target_maps.detach().to(original_maps))
+        targets = targets.expand(len(images), -1, -1)
 
-    search = _Search(network, images, targets, classes, original.logits, explainer, settings)
-    if start is not None:
-        search.begin_at(start.detach().to(images))
-    with torch.enable_grad():
-        search.run(progress, callback)
-    found, diverged = search.result()
-    if diverged.any():
-        warnings.warn(
-            f"the attack diverged for {int(diverged.sum())} of {len(images)} samples and keeps "
-            "their best step; a smaller lr may help",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    final = explainer.explain(network, found, classes)
+        search = _Search(network, images, targets, classes, original.logits, explainer, settings)
+        if start is not None:
+            search.begin_at(start.detach())
+        with torch.enable_grad():
+            search.run(progress, callback)
+        found, diverged = search.result()
+        if diverged.any():
+            warnings.warn(
+                f"the attack diverged for {int(diverged.sum())} of {len(images)} samples and keeps "
+                "their best step; a smaller lr may help",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        final = explainer.explain(network, found, classes)
+        final_maps = relevance_map(final.attribution)
+        _warn_of_zeros(final_maps, "final")
     return Manipulation(
         images=found,
-        maps=relevance_map(final.attribution),
+        maps=final_maps,
         logits=final.logits,
         classes=classes,
         original_images=images,
-        original_maps=relevance_map(original.attribution),
+        original_maps=original_maps,
         original_logits=original.logits,
         target_maps=targets,
         history=search.history,
@@ -183,8 +201,22 @@ def manipulate(
     )
 
 
+def _warn_of_zeros(maps: Tensor, which: str) -> None:
+    zero = ~maps.flatten(1).any(dim=1)
+    if zero.any():
+        warnings.warn(
+            f"the {which} map is zero everywhere for the samples "
+            f"{zero.nonzero().flatten().tolist()}: the logit does not depend on the pixels there",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
 class _Search:
-    """The optimisation of a batch: the pixels, the best of them so far, and the history."""
+    """The optimisation of a batch: the pixels, the best of them so far, and the history.
+
+    It works in float32 at least. What leaves it, `_valid`, is of the images' type.
+    """
 
     def __init__(
         self,
@@ -196,13 +228,16 @@ class _Search:
         explainer: Explainer,
         settings: Settings,
     ) -> None:
+        self.given, self.images = images, in_single(images)
+        if self.images.dtype != images.dtype:
+            network = copy.deepcopy(network).to(self.images.dtype)
         self.network = network if settings.beta is None else smoothed(network, settings.beta[0])
-        self.images, self.targets, self.classes = images, targets, classes
+        self.targets, self.classes = targets, classes
         self.original_logits, self.explainer, self.settings = original_logits, explainer, settings
-        self.pixels = images.clone().requires_grad_()
-        self.best_pixels = images.clone()
+        self.pixels = self.images.clone().requires_grad_()
+        self.best_pixels = self.images.clone()
         self.first_loss = self.last_loss = self.best_loss = torch.full_like(
-            images[:, 0, 0, 0], math.inf
+            self.images[:, 0, 0, 0], math.inf
         )
         self.finite = torch.ones_like(self.best_loss, dtype=torch.bool)
         self.history: list[AttackStep] = []
@@ -226,7 +261,7 @@ class _Search:
                 record = self._differentiate(step, fraction)
                 self.history.append(record)
                 if callback is not None:
-                    callback(record, self.pixels.detach().clone())
+                    callback(record, self._valid(self.pixels.detach()))
                 optimiser.step()
                 self._project()
         except KeyboardInterrupt:
@@ -285,4 +320,19 @@ class _Search:
         lost = ~self.pixels.detach().isfinite().flatten(1).all(dim=1)
         diverged = ~self.finite | lost | (self.last_loss > 2 * self.first_loss)
         kept = torch.where(diverged.view(-1, 1, 1, 1), self.best_pixels, self.pixels.detach())
-        return kept, diverged
+        return self._valid(kept), diverged
+
+    def _valid(self, pixels: Tensor) -> Tensor:
+        """Return pixels in the images' type, within ε as it computes differences."""
+        valid = pixels.to(self.given.dtype, copy=True)
+        if self.settings.epsilon is None:
+            return valid
+        bound, rounding = valid.new_tensor(self.settings.epsilon), torch.finfo(valid.dtype).eps
+        if bound.item() > self.settings.epsilon:
+            bound = bound * (1 - rounding)
+        exact = self.given.double()
+        low, high = (self.given - bound).clamp_min(0), (self.given + bound).clamp_max(1)
+        # Where rounding moved a side of the box outwards, the next number inwards replaces it.
+        low = torch.where(exact - low > bound, low * (1 + rounding), low)
+        high = torch.where(high - exact > bound, high * (1 - rounding), high)
+        return valid.clamp(low, high)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from explman_lite.attack import paper
-from explman_lite.validation import check_positive
+from explman_lite.validation import check_number, check_positive, is_integer, plain_numbers
 
 Schedule = Callable[[float], float]
 """From the fraction of the run, 0 to 1, to the share of the largest step size."""
@@ -92,12 +92,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse values that are not of the form above."""
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int):
+        plain_numbers(self)
+        if not is_integer(self.steps):
             raise TypeError(f"steps must be an integer, got {type(self.steps).__name__}")
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
         if self.lr is not None:
             check_positive(lr=self.lr)
+        check_number(output_weight=self.output_weight)
         if not 0 <= self.output_weight < math.inf:
             raise ValueError(
                 f"output_weight must be finite and not negative, got {self.output_weight}"
@@ -107,7 +109,9 @@ class Settings:
             check_positive(beta_start=start, beta_end=end)
         if not callable(self.schedule):
             raise TypeError(f"schedule must be a function of a fraction, got {self.schedule!r}")
-        if not all(0 <= rate < 1 for rate in _pair("momentum", self.momentum, "of decay rates")):
+        first, second = _pair("momentum", self.momentum, "of decay rates")
+        check_number(momentum_first=first, momentum_second=second)
+        if not (0 <= first < 1 and 0 <= second < 1):
             raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
         if self.epsilon is not None:
             check_positive(epsilon=self.epsilon)

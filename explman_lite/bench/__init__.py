@@ -1,7 +1,7 @@
 """The benchmark: many pairs of pictures, six methods, and what chance would have reached.
 
-``SUITES`` says what is computed, `measure` computes one job of it, `run` all of them, here or on
-a cluster, and `compare_methods` reads the table.
+``SUITES`` holds what can be computed, `measure` computes one job of a suite, `run` computes all of
+them, here or on a cluster, and `compare_methods` evaluates the table.
 """
 
 from explman_lite.attack import attack_defense

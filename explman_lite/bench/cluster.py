@@ -1,17 +1,16 @@
 """The same jobs on a Dask cluster: each is a task, and the caller keeps what comes back.
 
 Workers need this package with the extra ``explman-lite[cluster]``. A worker whose process dies is
-replaced by its nanny, and its task starts again elsewhere. Jobs of one process wait for each
-other, so for GPUs start one process per device, as ``dask-cuda`` does::
+replaced by its nanny, and its task starts again elsewhere. Within a process one job runs at a time,
+so on GPUs start one process per device, as ``dask-cuda`` does::
 
     dask scheduler                        # prints its address
     dask cuda worker tcp://ADDRESS:8786   # on each machine with GPUs
     dask worker --nthreads 1 --nworkers 4 tcp://ADDRESS:8786   # on each machine without
 
-A nanny starts its worker with ``MALLOC_TRIM_THRESHOLD_`` set, which has every large buffer fetched
-from the kernel anew; an attack asks for hundreds at each step. On CPUs start the workers with
-``--no-nanny`` where you can do without their being replaced: an attack then takes half the time or
-less.
+A nanny starts its worker with ``MALLOC_TRIM_THRESHOLD_`` set, which makes it request every large
+buffer from the kernel anew, hundreds at each step of an attack. On CPUs start the workers with
+``--no-nanny`` if you can do without their replacement: an attack then takes half the time or less.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _RETRIES = 2
 def measure_on_cluster(jobs: list[Job], data: str | None, scheduler: str) -> Measured:
     """Measure jobs on a cluster, in whatever order they finish.
 
-    A job whose worker dies runs again; one that fails is tried two more times.
+    A job whose worker dies runs again; one that fails is tried twice more.
 
     Parameters
     ----------
@@ -61,6 +60,7 @@ def measure_on_cluster(jobs: list[Job], data: str | None, scheduler: str) -> Mea
     if not jobs:
         return
     with distributed.Client(scheduler, set_as_default=False) as client:
+        # Without it, results of an earlier run with the same jobs could be handed back.
         run = uuid4().hex[:8]
         futures = {
             client.submit(
@@ -80,7 +80,7 @@ def measure_on_cluster(jobs: list[Job], data: str | None, scheduler: str) -> Mea
 
 
 def _distributed() -> Any:
-    """Import Dask only where it is asked for."""
+    """Import Dask, which only a cluster needs."""
     try:
         return import_module("distributed")
     except ModuleNotFoundError as error:

@@ -48,6 +48,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
+    """Carry out ``bench``, and print the medians."""
     try:
         table = run(
             options.suite,

@@ -8,45 +8,53 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-_RESAMPLES = 10_000
+_RESAMPLES, _AT_ONCE = 10_000, 100
 
 
 class Interval(NamedTuple):
-    """The ends of a confidence interval."""
+    """The ends of a confidence interval, in the units of the values."""
 
     low: float
     high: float
 
 
 class Comparison(NamedTuple):
-    """How two methods differ over the same pairs."""
+    """How two measurements of the same pairs differ."""
 
     median_difference: float
     """Median over the pairs of first minus second."""
     interval: Interval
-    """Bootstrap interval of that median."""
+    """Bootstrap interval of that median, see `bootstrap_interval`."""
     p_value: float
-    """Of Wilcoxon's signed-rank test, two-sided."""
+    """From Wilcoxon's signed-rank test, two-sided, in [0, 1]."""
     pairs: int
     """How many pairs have a number for both."""
 
 
 def bootstrap_interval(values: ArrayLike, seed: int = 0, level: float = 0.95) -> Interval:
-    """Estimate a confidence interval for the median, by the percentile bootstrap.
+    r"""Estimate a confidence interval for the median, by the percentile bootstrap.
+
+    .. math::
+
+       \bigl[Q_{(1 - \mathrm{level}) / 2},\; Q_{(1 + \mathrm{level}) / 2}\bigr]
+       \quad\text{of}\quad m_1, \dots, m_{10\,000},
+
+    where :math:`m_b` is the median of N numbers drawn from the values with replacement, and
+    :math:`Q_q` the quantile that a share q of the medians lies below.
 
     Parameters
     ----------
     values : array_like
-        (N,) without NaN, at least one.
+        (N,) finite, at least one; a single value is both ends of its interval.
     seed : int
-        Of the 10,000 resamples.
+        Seed of the 10,000 resamples.
     level : float
-        How much of the bootstrap distribution the interval holds, between 0 and 1.
+        Share of the medians that the interval holds, between 0 and 1.
 
     Returns
     -------
     Interval
-        Its low and high end.
+        Its low and its high end.
 
     Raises
     ------
@@ -55,7 +63,8 @@ def bootstrap_interval(values: ArrayLike, seed: int = 0, level: float = 0.95) ->
 
     References
     ----------
-    Efron (1979), "Bootstrap methods: another look at the jackknife".
+    Efron (1979), "Bootstrap methods: another look at the jackknife"; computed by
+    `scipy.stats.bootstrap`.
 
     Examples
     --------
@@ -64,22 +73,41 @@ def bootstrap_interval(values: ArrayLike, seed: int = 0, level: float = 0.95) ->
     >>> bool(low < 50 < high)
     True
     """
+    from scipy.stats import bootstrap
+
     numbers = np.asarray(values, dtype=float)
     if numbers.ndim != 1 or numbers.size == 0 or not np.isfinite(numbers).all():
         raise ValueError(f"expected finite numbers (N,), got an array of shape {numbers.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    generator = np.random.default_rng(seed)
-    chosen = generator.integers(numbers.size, size=(_RESAMPLES, numbers.size))
-    medians = np.median(numbers[chosen], axis=1)
-    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    if numbers.size == 1:  # which SciPy refuses
+        return Interval(float(numbers[0]), float(numbers[0]))
+    found = bootstrap(
+        (numbers,),
+        np.median,
+        n_resamples=_RESAMPLES,
+        batch=_AT_ONCE,  # all at once they would fill the memory where N is large
+        vectorized=True,
+        confidence_level=level,
+        method="percentile",
+        random_state=np.random.default_rng(seed),  # `rng` since SciPy 1.15, which knows both
+    ).confidence_interval
+    return Interval(float(found.low), float(found.high))
 
 
 def paired_difference(
     first: ArrayLike, second: ArrayLike, seed: int = 0, level: float = 0.95
 ) -> Comparison:
-    """Compare two measurements of the same pairs.
+    r"""Compare two measurements of the same pairs, by Wilcoxon's signed-rank test.
+
+    .. math::
+
+       W = \min\Bigl(\sum_{d_i > 0} r_i,\; \sum_{d_i < 0} r_i\Bigr), \qquad
+       d_i = \mathrm{first}_i - \mathrm{second}_i,
+
+    where :math:`r_i` is the rank of :math:`|d_i|` among the differences that are not zero. The p
+    value is the probability of a W no larger than this if the signs were tosses of a fair coin:
+    exact for up to 50 differences without ties and zeros, else as SciPy approximates it.
 
     Parameters
     ----------
@@ -91,7 +119,7 @@ def paired_difference(
     Returns
     -------
     Comparison
-        Of ``first`` minus ``second``.
+        Of ``first`` minus ``second``; where all differences are zero, the p value is 1.
 
     Raises
     ------
@@ -100,7 +128,8 @@ def paired_difference(
 
     References
     ----------
-    Wilcoxon (1945), "Individual comparisons by ranking methods".
+    Wilcoxon (1945), "Individual comparisons by ranking methods"; computed by
+    `scipy.stats.wilcoxon`.
 
     Examples
     --------
@@ -134,7 +163,7 @@ def compare_methods(
     column : str
         What to compare, such as ``pcc_target``.
     seed : int
-        See `bootstrap_interval`.
+        Seed of `bootstrap_interval`.
 
     Returns
     -------

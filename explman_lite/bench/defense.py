@@ -1,4 +1,4 @@
-"""What a defence costs, and whether attacks pass between it and the plain gradient."""
+"""What a defence costs, and whether attacks transfer between it and the plain gradient."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def defense_columns(
     targets: tuple[Tensor, Tensor],
     patch: int,
 ) -> dict[str, NDArray[np.floating]]:
-    """Measure what a defence costs, and whether attacks pass between it and the plain gradient.
+    """Measure what a defence costs, and whether attacks transfer between it and the gradient.
 
     Parameters
     ----------
@@ -30,29 +30,31 @@ def defense_columns(
     result : Manipulation
         The attack on the defended map.
     unprotected : Manipulation
-        The attack of the same pairs on the gradient's map.
+        The attack on the gradient's map, of the same pairs.
     targets : (Tensor, Tensor)
-        The pictures (N, C, H, W) that lend their maps, and their classes (N,).
+        The pictures (N, C, H, W) whose maps are the targets, and their classes (N,).
     patch : int
-        Side of the squares that `pixel_flipping` erases.
+        Side in pixels of the squares that `pixel_flipping` erases.
 
     Returns
     -------
     dict
         Columns (N,):
 
-        - ``pcc_gradient``, ``top_k_gradient``: the defended map of the untouched picture beside
-          the gradient's, as correlation and as overlap of the top tenth;
-        - ``flipping``, ``flipping_random``: area under the curve of `pixel_flipping` by the
-          defended map, and in random order, square by square;
-        - ``pcc_target_gradient``: the gradient's map of the manipulated picture, against the
-          gradient's target;
-        - ``pcc_target_transferred``: the defended map of the picture that was manipulated for the
-          gradient, against the defended target;
-        - ``pcc_target_fresh``: what is left for a judge who draws other noise; NaN without noise.
+        - ``pcc_gradient``, ``top_k_gradient``: correlation, and overlap of the top tenth, of the
+          defended map of the original picture with the gradient's map of it;
+        - ``flipping``, ``flipping_random``: area under the curve of `pixel_flipping`, in the order
+          of the defended map, and in random order;
+        - ``pcc_target_gradient``: correlation of the gradient's map of the manipulated picture with
+          the gradient's target map;
+        - ``pcc_target_transferred``: correlation of the defended map of the picture that was
+          manipulated for the gradient with the defended target map;
+        - ``pcc_target_fresh``: correlation of map and target map under noise that the attacker did
+          not know; NaN without noise.
     """
     explainer, classes, original = result.explainer, result.classes, result.original_images
     plain = relevance_map(Gradient()(network, original, classes))
+    # Drawn on the CPU in float64, the order is the same on every device and in every precision.
     generator = torch.Generator().manual_seed(0)
     drawn = torch.rand(plain.shape, generator=generator, dtype=torch.float64, device="cpu")
     shuffled = drawn.to(plain)
@@ -76,7 +78,7 @@ def defense_columns(
 def _under_fresh_noise(
     network: nn.Module, result: Manipulation, targets: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Compare the maps that other noise gives, before it was known to the attacker."""
+    """Correlate map and target map under noise that the attacker did not know; NaN without."""
     judge = result.explainer.with_seed(1)
     if judge == result.explainer:
         return torch.full_like(result.maps[:, 0, 0], torch.nan)

@@ -28,7 +28,7 @@ from explman_lite.networks.zoo import card_of, load_model
 from explman_lite.pictures.collections import GENERATED, Pictures, open_pictures
 
 _ONE_AT_A_TIME = Lock()
-"""A worker may have several threads, but has one device: jobs of a process wait for each other."""
+"""A worker may have several threads but has one device: within a process one job runs at a time."""
 
 
 class _Stage(NamedTuple):
@@ -39,12 +39,12 @@ class _Stage(NamedTuple):
     pictures: Pictures
 
     def load(self, indices: Iterable[int]) -> Tensor:
-        """Load pictures (N, C, H, W) as the network wants them."""
+        """Load pictures (N, C, H, W) in the precision and on the device of the network."""
         images = torch.stack([self.pictures.picture(index) for index in indices])
         return images.to(_weight(self.network))
 
     def maps(self, images: Tensor) -> Tensor:
-        """Explain the predicted classes of pictures: (N, H, W)."""
+        """Return the relevance maps, (N, H, W), of the classes that the network predicts."""
         with torch.no_grad():
             predicted = self.network(images).argmax(dim=1)
         return relevance_map(self.explainer(self.network, images, predicted))
@@ -53,14 +53,15 @@ class _Stage(NamedTuple):
 def measure(job: Job, data: str | None = None) -> pd.DataFrame:
     """Attack the pairs of a job and measure them.
 
-    Runs on the GPU if there is one. Networks, pictures and patterns are loaded once per process.
+    It runs on the GPU if there is one. Networks, pictures and patterns that the last jobs used are
+    kept for the next.
 
     Parameters
     ----------
     job : Job
         From `Suite.jobs`.
     data : str, optional
-        Folder for downloaded pictures.
+        Folder for downloaded pictures, see ``explman_lite.pictures.collections``.
 
     Returns
     -------
@@ -68,12 +69,13 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
         A row per pair: suite, model, method, settings, the pair's number and the names of its
         pictures, all columns of `Manipulation.summary`, and
 
-        - the un-attacked picture: ``pcc_target_unattacked``, ``ssim_target_unattacked`` compare
-          its map with the target;
-        - a random perturbation of the same length: ``pcc_target_noise``, ``pcc_original_noise``
-          compare its map, ``output_change_noise`` its class probabilities;
-        - a random target: ``pcc_random_target`` compares the attacked map with the map of a
-          third picture, which has what all maps of such pictures have in common, as shuffled
+        - without an attack: ``pcc_target_unattacked`` and ``ssim_target_unattacked`` compare the
+          map of the original picture with the target map;
+        - with a random perturbation of the same length (L2) in place of the attack:
+          ``pcc_target_noise`` and ``pcc_original_noise`` compare the map with the target map and
+          with the original one, ``output_change_noise`` compares the class probabilities;
+        - with a random target: ``pcc_random_target`` compares the map after the attack with that of
+          a third picture, which shares what all maps of such pictures have in common, as shuffled
           pixels would not;
         - ``diverged``, ``steps``, ``seconds`` per pair, and ``device``;
         - what the suite measures besides, such as `defense_columns`.
@@ -81,7 +83,7 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
     Raises
     ------
     KeyboardInterrupt
-        If the attack was interrupted: a part of it is not a result.
+        If the attack was interrupted, since its first steps are no result.
 
     Examples
     --------
@@ -111,12 +113,12 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
 
 
 def _rounded(value: Any) -> Any:
-    """Keep six digits of a fraction: what rounding errors of other machines leave alone."""
+    """Keep six digits of a fraction, which rounding errors of other machines do not reach."""
     return float(f"{value:.6g}") if isinstance(value, (float, np.floating)) else value
 
 
 def _labels(job: Job, pictures: Pictures) -> dict[str, Any]:
-    """Return which pair of which case each row is about."""
+    """Return the columns that say which pair of which case a row is about."""
     return {
         "suite": job.suite,
         **job.case._asdict(),
@@ -128,6 +130,7 @@ def _labels(job: Job, pictures: Pictures) -> dict[str, Any]:
 
 
 def _attack(job: Job, stage: _Stage) -> Manipulation:
+    """Attack the pairs of a job, and raise KeyboardInterrupt where that was interrupted."""
     images = stage.load(pair.source for pair in job.pairs)
     target_maps = stage.maps(stage.load(pair.target for pair in job.pairs))
     settings = _settings(job, stage, images)
@@ -150,6 +153,7 @@ def _attack(job: Job, stage: _Stage) -> Manipulation:
 
 
 def _settings(job: Job, stage: _Stage, images: Tensor) -> Settings:
+    """Return the settings of a job, or the paper's for its pictures."""
     if job.attack.settings is not None:
         return job.attack.settings
     with torch.no_grad():
@@ -161,6 +165,7 @@ def _settings(job: Job, stage: _Stage, images: Tensor) -> Settings:
 def _defense_columns(
     job: Job, stage: _Stage, result: Manipulation, data: str | None
 ) -> dict[str, Any]:
+    """Return `defense_columns` for a job, beside an attack on the plain gradient."""
     plain = replace(job, case=job.case._replace(method=UNPROTECTED))
     unprotected = result if plain == job else _unprotected(plain, data)
     targets = stage.load(pair.target for pair in job.pairs)
@@ -178,16 +183,17 @@ MEASUREMENTS: dict[str, Callable[[Job, _Stage, Manipulation, str | None], dict[s
 
 @lru_cache(maxsize=16)
 def _unprotected(job: Job, data: str | None) -> Manipulation:
-    """Attack the plain gradient of the same pairs; all defences are compared with it."""
+    """Attack the plain gradient's map of the same pairs, once for all defences."""
     return _attack(job, _stage_of(job, data))
 
 
 def _seeds(job: Job) -> list[tuple[int, int]]:
+    """Return a seed for each pair, which does not depend on how pairs make up jobs."""
     return [(job.seed, pair.number) for pair in job.pairs]
 
 
 def _controls(job: Job, stage: _Stage, result: Manipulation) -> dict[str, Any]:
-    """Measure the same without an attack, with noise in its place, and with another target."""
+    """Measure what is reached without an attack, by noise, and with another target."""
     noisy = _noisy(result, _seeds(job))
     explanation = stage.explainer.explain(stage.network, noisy, result.classes)
     noisy_maps = relevance_map(explanation.attribution)
@@ -207,7 +213,7 @@ def _controls(job: Job, stage: _Stage, result: Manipulation) -> dict[str, Any]:
 def _noisy(result: Manipulation, seeds: list[tuple[int, int]]) -> Tensor:
     """Move each picture as far as the attack did (L2), in a random direction.
 
-    Where a pixel would leave [0, 1] it moves the other way, so that the length is kept.
+    A pixel that would leave [0, 1] moves the other way, which keeps the length.
     """
     original = result.original_images
     drawn = np.stack(
@@ -228,6 +234,7 @@ def _stage_of(job: Job, data: str | None) -> _Stage:
 def _stage(
     model: str, method: str, collection: str, precision: str, path_points: int, data: str | None
 ) -> _Stage:
+    """Load network, explainer and pictures."""
     pictures = open_pictures(collection, data)
     network = _network(model, collection == GENERATED, precision)
     if method in DEFENSES:
@@ -239,7 +246,7 @@ def _stage(
 
 @lru_cache(maxsize=1)
 def _network(name: str, made_up: bool, precision: str) -> Network:
-    """Load a network, or an untrained one where the pictures are made up as well."""
+    """Load a network; with made-up pictures, one that would be downloaded stays untrained."""
     try:
         loaded = _untrained(name) if made_up and card_of(name).downloaded else load_model(name)
     except OSError as error:
@@ -251,7 +258,7 @@ def _network(name: str, made_up: bool, precision: str) -> Network:
 def _untrained(name: str) -> Network:
     """Build a torchvision network with random weights.
 
-    Several dense layers at its end, which hold most of VGG-16's weights, become one.
+    A single dense layer replaces those at its end, which hold most of VGG-16's weights.
     """
     from torchvision.models import get_model
 
@@ -266,13 +273,13 @@ def _untrained(name: str) -> Network:
 
 
 def _weight(network: Network) -> Tensor:
-    """Return a weight, for its device and type."""
+    """Return some weight, whose device and type are those of the network."""
     return next(network.parameters())
 
 
 @contextmanager
 def _same_every_time() -> Iterator[None]:
-    """Have cuDNN choose algorithms that repeat their results, in full precision."""
+    """Make cuDNN choose algorithms that give the same bits every time, in full precision."""
     with torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     ):

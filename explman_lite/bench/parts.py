@@ -1,4 +1,4 @@
-"""What is finished of a run: a folder with a small table for each job."""
+"""The finished part of a run: a folder with a small table for each job."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Parts:
     Parameters
     ----------
     folder : Path
-        Made if it does not exist.
+        Created if it does not exist.
     settings : mapping
-        What decides the numbers, fit for JSON. With the versions of Python packages it says
-        which run the folder belongs to.
+        What the numbers depend on, fit for JSON. Together with the versions of packages it
+        identifies the run that the folder belongs to.
 
     Raises
     ------
@@ -35,6 +35,7 @@ class Parts:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
+        # By way of JSON, so that a tuple equals the list that is read back.
         mine = json.loads(json.dumps({**settings, **provenance()["versions"]}))
         manifest = folder / _MANIFEST
         if not manifest.exists():
@@ -42,15 +43,15 @@ class Parts:
         _check_same(folder, json.loads(manifest.read_text(encoding="utf-8")), mine)
 
     def save(self, job: Job, table: pd.DataFrame) -> None:
-        """Keep a job's table, in one piece or not at all."""
+        """Write a job's table, in one piece or not at all."""
         write_atomically(self._path(job), json.dumps(table.to_dict("list")) + "\n")
 
     def load(self, job: Job) -> pd.DataFrame:
-        """Read a job's table, every number as it was."""
+        """Read a job's table, with every number as it was."""
         return pd.DataFrame(json.loads(self._path(job).read_text(encoding="utf-8")))
 
     def has(self, job: Job) -> bool:
-        """Tell whether a job is finished; a damaged table does not count."""
+        """Return whether a job is finished; a damaged table does not count."""
         try:
             numbers: list[int] = self.load(job)["pair"].tolist()
         except (FileNotFoundError, KeyError, TypeError, ValueError):
@@ -66,6 +67,7 @@ class Parts:
 
 
 def _check_same(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Refuse a folder of a run with other settings or versions, and name the differences."""
     differences = [
         f"{name} {theirs.get(name)} there and {mine.get(name)} here"
         for name in {**theirs, **mine}

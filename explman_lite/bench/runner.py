@@ -1,4 +1,4 @@
-"""Run a suite, keep what is done, and go on from there after an interruption."""
+"""Run a suite, keep what is finished, and continue from there after an interruption."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(
 ) -> pd.DataFrame:
     """Run a suite and write its table, a CSV with its provenance beside it.
 
-    Every finished job is kept in ``NAME.parts`` beside the table until this is complete. The
+    Every finished job is kept in ``NAME.parts`` beside the table until the table is complete. The
     same call after an interruption computes only what is missing.
 
     Parameters
@@ -39,18 +39,18 @@ def run(
         One of ``SUITES``, or its name.
     out : Path
         Folder for the table ``NAME.csv`` and its provenance ``NAME.json``. NAME is the suite's,
-        with ``-first5`` for a limit of 5 and ``-smoke`` for a smoke run, so that neither takes
-        the place of a whole table.
+        with ``-first5`` for a limit of 5 and ``-smoke`` for a smoke run, so that neither replaces
+        a whole table.
     seed : int
-        Of the pairs, the third pictures and the control's noise.
+        Seed of the pairs, the third pictures and the noise of the control; not negative.
     limit : int, optional
-        Only so many pairs.
+        Only the first so many pairs, at least 1.
     scheduler : str, optional
         Address of a Dask scheduler whose workers do the work.
     data : str, optional
         Folder for downloaded pictures, the same on all machines.
     smoke : bool
-        Only test the code: `Suite.smoke`.
+        Only test the code, see `Suite.smoke`.
     progress : bool
         Show a progress bar.
 
@@ -105,7 +105,7 @@ def run(
 def _measure_all(
     jobs: list[Job], parts: Parts, data: str | None, scheduler: str | None, progress: bool
 ) -> None:
-    """Measure what is not there yet, and keep each part as it arrives."""
+    """Measure the jobs that are not finished yet, and keep each table as it arrives."""
     todo = [job for job in jobs if not parts.has(job)]
     total, left = (sum(len(job.pairs) for job in some) for some in (jobs, todo))
     computed = measure_on_cluster(todo, data, scheduler) if scheduler else _measure_here(todo, data)
@@ -117,6 +117,7 @@ def _measure_all(
 
 
 def _measure_here(jobs: list[Job], data: str | None) -> Measured:
+    """Measure jobs one after the other, in this process."""
     for job in jobs:
         yield job, measure(job, data)
 
@@ -130,7 +131,7 @@ def _known(suite: str | Suite) -> Suite:
 
 
 def _settings(plan: Suite, seed: int, pairs: int, smoke: bool) -> dict[str, Any]:
-    """Return what decides the numbers, besides versions and machine."""
+    """Return what the numbers depend on, besides versions and machine."""
     return {
         "suite": plan.name,
         "smoke": smoke,
@@ -146,5 +147,6 @@ def _settings(plan: Suite, seed: int, pairs: int, smoke: bool) -> dict[str, Any]
 
 
 def _command(suite: str, seed: int, limit: int | None, smoke: bool) -> str:
+    """Return the command that computes the table again."""
     limited = "" if limit is None else f" --limit {limit}"
     return f"python -m explman_lite bench {suite} --seed {seed}{limited}{' --smoke' * smoke}"

@@ -1,4 +1,4 @@
-"""What the benchmark computes: suites of jobs, each job a few pairs of pictures for one method."""
+"""What the benchmark computes: suites of jobs, each of a few pairs of pictures and one method."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ PAPER_DEFENSE = "BetaSmoothing(0.8)"
 """What the paper attacks in its appendix."""
 
 Measurement = Literal["defense"]
-"""What a suite measures beside the attack and its controls."""
+"""What a suite may measure beside the attack and its controls."""
 
 
 class Pair(NamedTuple):
     """Three pictures, by their numbers in the collection.
 
-    The map of ``target`` is painted onto ``source``. ``other`` is a third picture, whose map
-    nobody aims at: what is reached by chance shows there.
+    ``source`` is changed until its map is that of ``target``. ``other`` is a third picture, whose
+    map nobody aims at: how far an attack comes towards it shows what is reached by chance.
+    ``number`` is that of the pair in the suite.
     """
 
     number: int
@@ -67,9 +68,11 @@ class Attack:
     Attributes
     ----------
     settings : Settings or None
-        Of every search; None for the paper's, which depend on network, method and picture.
+        The settings of every search; None for the paper's, which depend on network, method and
+        picture.
     searches : int
-        How many; beyond the first they begin at random points of the ε-box, and the best counts.
+        Number of searches, of which the best counts; all but the first begin at a random point of
+        the ε-box.
     """
 
     settings: Settings | None = field(default_factory=Settings)
@@ -83,14 +86,14 @@ class Attack:
 
 @dataclass(frozen=True)
 class Job:
-    """One unit of work, made of plain values: it hashes, pickles and travels to any machine.
+    """One unit of work, made of plain values: it can be hashed, pickled and sent to any machine.
 
     Attributes
     ----------
     suite : str
         The suite's name, for the table.
     pictures : str
-        The collection that the pairs refer to.
+        The name of the collection that the pairs refer to.
     case : Case
         Network, method and the name of the attack.
     attack : Attack
@@ -100,13 +103,13 @@ class Job:
     pairs : tuple of Pair
         Attacked together, as a batch.
     seed : int
-        Of the control's noise, together with each pair's number.
+        Seed of the control's noise, together with the number of each pair.
     precision : {"float32", "float64"}
-        Of everything.
+        Of network, pictures and all that is computed.
     path_points : int
-        Points of Integrated Gradients.
+        Number of points of Integrated Gradients.
     steps : int, optional
-        In place of the settings' own number of steps.
+        Number of steps of each search, in place of that of the settings.
     """
 
     suite: str
@@ -136,26 +139,26 @@ class Suite:
     Attributes
     ----------
     name, description : str
-        For people: nothing hangs on them.
+        For people; the table and its file carry the name.
     pictures : str
-        A collection of ``explman_lite.pictures.collections``.
+        The name of a collection, see ``explman_lite.pictures.collections``.
     cases : tuple of Case
-        Ordered so that those that share a network, and then a method, follow one another.
+        In an order where those that share a network, and then a method, follow one another.
     draw : callable
-        From a seed to the list of pairs.
+        Returns the list of pairs, given a seed.
     attacks : mapping of str to Attack
         The attacks by the names that the cases give them.
     measures : tuple of str
         What is measured beside the attack and its controls: ``"defense"`` for `defense_columns`.
     batch : int
-        How many pairs make a job.
+        Number of pairs in a job.
     precision : {"float32", "float64"}
         An attack magnifies rounding errors, which differ between batches, thread counts and
         machines. In float64 they stay below 1e-6 in every column.
     path_points : int
-        Points of Integrated Gradients; the paper uses 30.
+        Number of points of Integrated Gradients; the paper uses 30.
     steps : int, optional
-        In place of the settings' own number of steps: for trying things out.
+        Number of steps of each search, in place of that of the settings: for trying things out.
 
     Examples
     --------
@@ -178,7 +181,7 @@ class Suite:
     steps: int | None = None
 
     def jobs(self, seed: int = 0, limit: int | None = None) -> list[Job]:
-        """List the jobs for the first ``limit`` pairs, in the order of the table's rows."""
+        """Return the jobs for the first ``limit`` pairs, in the order of the table's rows."""
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1 pair, got {limit}")
         pairs = self.draw(seed)[:limit]
@@ -204,8 +207,8 @@ class Suite:
     def smoke(self) -> Suite:
         """Return the suite as a test of the code: two pairs, two steps, and nothing to download.
 
-        Where pictures and weights would be downloaded they are made up, so that the numbers mean
-        nothing; the name ends in ``-smoke``.
+        Pictures and weights that would be downloaded are made up, so the numbers mean nothing. The
+        name ends in ``-smoke``.
         """
         return replace(
             self,
@@ -218,7 +221,7 @@ class Suite:
 
 
 def random_pairs(seed: int, available: int, count: int) -> list[Pair]:
-    """Draw ``count`` different sources, and for each a target and a third picture.
+    """Draw ``count`` different sources of ``available``, and for each a target and a third picture.
 
     Examples
     --------
@@ -241,8 +244,14 @@ def random_pairs(seed: int, available: int, count: int) -> list[Pair]:
 def ordered_pairs(seed: int, available: int, rounds: int | None = None) -> list[Pair]:
     """List every source with every target; the seed draws only the third pictures.
 
-    Each round of ``available`` pairs uses every picture once as source and once as target; all
-    of the rounds if not told how many.
+    Each round uses all ``available`` pictures, once as source and once as target; all rounds are
+    listed if ``rounds`` is not given.
+
+    Examples
+    --------
+    >>> from explman_lite.bench.suites import ordered_pairs
+    >>> [pair[1:3] for pair in ordered_pairs(seed=0, available=3)]
+    [(0, 1), (1, 2), (2, 0), (0, 2), (1, 0), (2, 1)]
     """
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
@@ -259,13 +268,14 @@ _IMAGENETTE_SIZE = 3925
 
 
 def _adaptive_cases(model: str) -> tuple[Case, ...]:
+    """Return a case for each defence, whose attacker knows it."""
     return tuple(Case(model, defense, "adaptive") for defense in DEFENSES)
 
 
 def _within(epsilon: float, steps: int) -> Attack:
     """Attack within an ε-box, so that defences can be compared.
 
-    Left alone, an attacker of a smoother map takes larger steps away from the picture and gets
+    Without it, the attacker of a smoother map takes larger steps away from the picture, and gets
     further.
     """
     return Attack(Settings(steps=steps, lr=epsilon / 4, epsilon=epsilon), searches=2)
@@ -333,6 +343,6 @@ SUITES: dict[str, Suite] = {
 }
 """The suites by name.
 
-On a CPU, Integrated Gradients takes 4 points instead of the paper's 30, which leaves its maps of
-digits correlated at 0.97 or more with those of 300 points.
+On a CPU, Integrated Gradients takes 4 points instead of the paper's 30; on digits, the correlation
+of its maps with those of 300 points is still 0.97 or more.
 """

@@ -35,19 +35,11 @@ def fresh_smoothgrad(answer: SmoothGradient) -> Verdict:
         samples, the standard deviation of the noise and a generator to the mean (1, C, H, W) of
         the explanations of so many noisy images, differentiable in the image.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
-    >>> import torch, explman_lite as el
-    >>> def seeded(explain, image, samples, noise, generator):
-    ...     torch.manual_seed(0)
-    ...     return explain(image + noise * torch.randn(samples, *image.shape[1:])).mean(0, True)
-    >>> el.checks.fresh_smoothgrad(seeded)
-    ✗ Two calls draw the same noise: set no seed inside, or the attacker learns one noise by heart.
+    >>> import explman_lite as el
+    >>> el.checks.fresh_smoothgrad(lambda explain, image, *others: explain(image))
+    ✗ You explain a single picture; explain each noisy one, and average the explanations.
     """
     place = torch.get_default_device()
     drawn = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0), device="cpu")
@@ -96,7 +88,7 @@ def fresh_smoothgrad(answer: SmoothGradient) -> Verdict:
 
 
 def _misdrawn(calls: list[_Call], image: Tensor) -> Verdict | None:
-    """Say what is wrong with where the noise comes from, if anything."""
+    """Return what is wrong with where the noise comes from, if anything."""
     first, second, again = calls
     noise = first.points - image
     if len(noise) == 1:
@@ -127,7 +119,7 @@ def _misdrawn(calls: list[_Call], image: Tensor) -> Verdict | None:
 
 
 def _misspread(points: Tensor, image: Tensor) -> Verdict | None:
-    """Say what is wrong with the distribution of the noise, if anything."""
+    """Return what is wrong with the distribution of the noise, if anything."""
     noise = points - image
     if noise.flatten(1).std(dim=1).max() < 1e-6:
         return wrong(
@@ -167,7 +159,7 @@ def _misspread(points: Tensor, image: Tensor) -> Verdict | None:
 
 
 def _misaveraged(value: Tensor, points: Tensor) -> Verdict | None:
-    """Say what is wrong with the mean of the explanations, if anything."""
+    """Return what is wrong with the mean of the explanations, if anything."""
     expected = (points**3).mean(dim=0, keepdim=True)
     found = value.detach().to(expected)
     if torch.allclose(found, expected, rtol=1e-4, atol=1e-5):

@@ -22,11 +22,6 @@ def local_bound(answer: Callable[[Tensor, Tensor, float, Tensor, float], Any]) -
         From inner weights (units, 2), outer weights (units,), β, the centre (2,) and the radius
         of a disc to a number that the spectral norm of the Hessian nowhere exceeds in the disc.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it, and how tight it is.
-
     Examples
     --------
     >>> import explman_lite as el

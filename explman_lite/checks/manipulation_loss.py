@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from explman_lite import metrics
+from explman_lite.checks.exercise import Exercise
 from explman_lite.checks.random_numbers import normal
 from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
 from explman_lite.maps import relevance_map, scale_to_mean_one
@@ -24,11 +25,6 @@ def loss_per_sample(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], An
         From attributions (N, C, H, W), target maps (N, H, W) of mean 1, logits (N, K), original
         logits (N, K) and γ to the loss of each sample (N,).
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
@@ -39,41 +35,47 @@ def loss_per_sample(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], An
     targets = scale_to_mean_one(normal(3, 5, 4).abs())
     logits, original = normal(2, 3, 6)
     weight = 7.0
-    maps = relevance_map(attributions)
-    size = attributions.abs().sum(dim=1)
+    maps, size = relevance_map(attributions), attributions.abs().sum(dim=1)
     map_term, squares = metrics.mse(maps, targets), metrics.mse(logits, original)
     variance = original.var(dim=1, correction=0)
     output_term = squares / variance
     pixels, outputs = maps[0].numel(), logits.shape[1]
-    mistakes = {
-        "You scale the maps by the mean of the whole batch, so that a sample's loss depends on "
-        "its neighbours: el.relevance_map scales each by its own.": (
-            metrics.mse(size / size.mean(), targets) + weight * output_term
-        ),
-        "You compare the attribution summed over channels, not yet scaled; the target has "
-        "mean 1, so the map must have it too.": (metrics.mse(size, targets) + weight * output_term),
-        "γ is missing: the output term must be multiplied by it.": map_term + output_term,
-        "γ weighs the wrong term: it belongs to the output.": weight * map_term + output_term,
-        "The output term is missing, so that nothing keeps the class.": map_term,
-        "You add up over the pixels; take the mean, or the loss will depend on the resolution.": (
-            pixels * map_term + weight * output_term
-        ),
-        "You add up over pixels and logits; take the means, or the loss will depend on their "
-        "number.": pixels * map_term + weight * outputs * output_term,
-        "You add up over the logits; take the mean.": map_term + weight * outputs * output_term,
-        "You take roots; the loss is the sum of the mean squared errors.": (
-            map_term.sqrt() + weight * squares.sqrt() / variance
-        ),
-        "You compare probabilities; compare the logits.": map_term
-        + weight * metrics.mse(logits.softmax(dim=1), original.softmax(dim=1)) / variance,
-        "Divide the output term by the variance of each sample's original logits, or γ will mean "
-        "something else for every network.": map_term + weight * squares,
-        "Your variance divides by K - 1; for a mean over the logits take .var(dim=1, "
-        "correction=0).": map_term + weight * squares / original.var(dim=1),
-        "You divide by the variance of the whole batch; take each sample's own, dim=1.": (
-            map_term + weight * squares / original.var(correction=0)
-        ),
-    }
+    exercise = Exercise(
+        right=map_term + weight * output_term,
+        praise="Right: one loss per sample, and none knows of its neighbours.",
+        mistakes={
+            "You scale the maps by the mean of the whole batch, so that a sample's loss depends on "
+            "its neighbours: el.relevance_map scales each by its own.": (
+                metrics.mse(size / size.mean(), targets) + weight * output_term
+            ),
+            "You compare the attribution summed over channels, not yet scaled; the target has "
+            "mean 1, so the map must have it too.": metrics.mse(size, targets)
+            + weight * output_term,
+            "γ is missing: the output term must be multiplied by it.": map_term + output_term,
+            "γ weighs the wrong term: it belongs to the output.": weight * map_term + output_term,
+            "The output term is missing, so that nothing keeps the class.": map_term,
+            "You add up over the pixels; take the mean, or the loss will depend on the "
+            "resolution.": pixels * map_term + weight * output_term,
+            "You add up over pixels and logits; take the means, or the loss will depend on their "
+            "number.": pixels * map_term + weight * outputs * output_term,
+            "You add up over the logits; take the mean.": map_term + weight * outputs * output_term,
+            "You take roots; the loss is the sum of the mean squared errors.": (
+                map_term.sqrt() + weight * squares.sqrt() / variance
+            ),
+            "You compare probabilities; compare the logits.": map_term
+            + weight * metrics.mse(logits.softmax(dim=1), original.softmax(dim=1)) / variance,
+            "Divide the output term by the variance of each sample's original logits, or γ will "
+            "mean something else for every network.": map_term + weight * squares,
+            "Your variance divides by K - 1; for a mean over the logits take .var(dim=1, "
+            "correction=0).": map_term + weight * squares / original.var(dim=1),
+            "You divide by the variance of the whole batch; take each sample's own, dim=1.": (
+                map_term + weight * squares / original.var(correction=0)
+            ),
+        },
+        otherwise="That is not the mean squared error of the maps plus γ times the mean squared "
+        "error of the logits over their variance.",
+        same=partial(torch.allclose, rtol=1e-4),
+    )
 
     def examine(value: Any) -> Verdict:
         if isinstance(value, Tensor) and value.ndim == 0:
@@ -81,28 +83,15 @@ def loss_per_sample(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], An
                 "You return one number for the whole batch; return one for each sample, "
                 f"shape {tuple(map_term.shape)}."
             )
-        if (form := misfit(value, map_term.shape)) is not None:
-            return form
-        if not value.requires_grad:
+        if misfit(value, map_term.shape) is None and not value.requires_grad:
             return wrong(
-                "Your loss cannot be differentiated by the pixels: somewhere it leaves PyTorch's "
-                "graph, by .detach(), .item(), NumPy or torch.no_grad()."
+                "Your loss cannot be differentiated with respect to the pixels: somewhere it "
+                "leaves PyTorch's graph, by .detach(), .item(), NumPy or torch.no_grad()."
             )
-        found = value.detach().to(map_term)
-        if torch.allclose(found, map_term + weight * output_term, rtol=1e-4):
-            return passed("Right: one loss per sample, and none knows of its neighbours.")
-        for sentence, mistake in mistakes.items():
-            if torch.allclose(found, mistake, rtol=1e-4):
-                return wrong(sentence)
-        return wrong(
-            "That is not the mean squared error of the maps plus γ times the mean squared error "
-            "of the logits over their variance."
-        )
+        return exercise.examine(value)
 
-    given = attributions.clone().requires_grad_()
-    return judge(
-        lambda: answer(given, targets.clone(), logits.clone(), original.clone(), weight), examine
-    )
+    attributions.requires_grad_()
+    return judge(lambda: answer(attributions, targets, logits, original, weight), examine)
 
 
 def beta_schedule(answer: Callable[[float, float, int], Any]) -> Verdict:
@@ -113,61 +102,52 @@ def beta_schedule(answer: Callable[[float, float, int], Any]) -> Verdict:
     answer : callable
         From the first β, the last β and the number of steps to all β, in the order of the steps.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
     >>> el.checks.beta_schedule(lambda start, end, steps: torch.linspace(start, end, steps))
     ✗ Your β grows by equal differences; let it grow by equal factors.
     """
-    for start, end, steps in ((10.0, 100.0, 7), (300.0, 30.0, 4), (10.0, 100.0, 1)):
-        verdict = judge(
-            partial(answer, start, end, steps),
-            partial(_examine_schedule, start=start, end=end, steps=steps),
-        )
-        if not verdict:
-            if steps == 1 and verdict.status == "wrong":
-                return wrong(f"With a single step, where only the first β fits: {verdict.sentence}")
+    for given in ((10.0, 100.0, 7), (300.0, 30.0, 4)):
+        if not (verdict := judge(partial(answer, *given), partial(_examine_schedule, *given))):
             return verdict
-    return passed("Right: equal factors from the first β to the last, and both ends are hit.")
+    single = 10.0, 100.0, 1
+    verdict = judge(partial(answer, *single), partial(_examine_schedule, *single))
+    if verdict.status == "wrong":
+        return wrong(f"With a single step, where only the first β fits: {verdict.sentence}")
+    return verdict
 
 
-def _examine_schedule(value: Any, *, start: float, end: float, steps: int) -> Verdict:
+def _examine_schedule(start: float, end: float, steps: int, value: Any) -> Verdict:
     try:
         found = torch.as_tensor(value, dtype=torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
         return wrong(
             f"Return a list or tensor of numbers; yours is of type {type(value).__name__}."
         )
-    if (form := misfit(found, torch.Size([steps]))) is not None:
-        return form
-    way = torch.arange(steps, dtype=torch.float64)
+    way, ratio = torch.arange(steps, dtype=torch.float64), end / start
     fraction = way / max(steps - 1, 1)
-    ratio = end / start
-    mistakes = {
-        "You stop one step short of the end: t runs from 0 to steps - 1, so divide by "
-        "steps - 1.": start * ratio ** (way / steps),
-        "You start one step late: the first β must be the first of the schedule.": (
-            start * ratio ** ((way + 1) / steps)
+    exercise = Exercise(
+        right=start * ratio**fraction,
+        praise="Right: equal factors from the first β to the last, and both ends are hit.",
+        mistakes={
+            "You stop one step short of the end: t runs from 0 to steps - 1, so divide by "
+            "steps - 1.": start * ratio ** (way / steps),
+            "You start one step late: the first β must be the first of the schedule.": (
+                start * ratio ** ((way + 1) / steps)
+            ),
+            "Your β grows by equal differences; let it grow by equal factors.": (
+                start + (end - start) * fraction
+            ),
+            "You go from the last β to the first; turn it round.": end / ratio**fraction,
+        },
+        otherwise=lambda found: (
+            f"From {start:g} to {end:g} in {steps} steps, yours begins with {found[0]:.4g} and "
+            f"ends with {found[-1]:.4g}, or its factors are not equal."
         ),
-        "Your β grows by equal differences; let it grow by equal factors.": (
-            start + (end - start) * fraction
-        ),
-        "You go from the last β to the first; turn it round.": end / ratio**fraction,
-    }
-    if torch.allclose(found, start * ratio**fraction, rtol=1e-4):
-        return passed("")
-    for sentence, mistake in mistakes.items():
-        if torch.allclose(found, mistake, rtol=1e-4):
-            return wrong(sentence)
-    return wrong(
-        f"From {start:g} to {end:g} in {steps} steps, yours begins with {found[0]:.4g} and ends "
-        f"with {found[-1]:.4g}, or its factors are not equal."
+        same=partial(torch.allclose, rtol=1e-4),
     )
+    return exercise.examine(found)
 
 
 def project(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
@@ -179,61 +159,43 @@ def project(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
         From pixels (N, C, H, W), originals (N, C, H, W) and ε to the nearest pixels that lie in
         [0, 1] and within ε of the originals.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
     >>> el.checks.project(lambda pixels, originals, epsilon: pixels.clamp(0, 1))
     ✗ Your pixels are valid, but they may be farther than ε from the originals.
     """
-    epsilon = 0.2
-    originals = (0.5 + 0.4 * normal(3, 3, 4, 4)).clamp(0, 1)
+    originals, epsilon = (0.5 + 0.4 * normal(3, 3, 4, 4)).clamp(0, 1), 0.2
     pixels = originals + 0.3 * normal(3, 3, 4, 4).flip(0)
-    expected = pixels.clamp(originals - epsilon, originals + epsilon).clamp(0, 1)
-    first_only = pixels.clone()
-    first_only[:1] = expected[:1]
-    mistakes = {
-        "Only the first sample of the batch is brought back; the others stay where they were.": (
-            first_only
-        ),
-        "Your pixels are valid, but they may be farther than ε from the originals.": (
-            pixels.clamp(0, 1)
-        ),
-        "Your pixels stay within ε of the originals, but some leave [0, 1].": (
-            pixels.clamp(originals - epsilon, originals + epsilon)
-        ),
-        "You keep the pixels within ε of zero; keep their change within ε.": (
-            pixels.clamp(-epsilon, epsilon).clamp(0, 1)
-        ),
-        "You return the change; add the originals to it.": expected - originals,
-    }
-
-    def examine(value: Any) -> Verdict:
-        if (form := misfit(value, pixels.shape)) is not None:
-            return form
-        found = value.detach().to(pixels)
-        if torch.allclose(found, expected, atol=1e-6):
-            return passed("Right: every sample is valid and within ε of its original.")
-        for sentence, mistake in mistakes.items():
-            if torch.allclose(found, mistake, atol=1e-6):
-                return wrong(sentence)
-        inside = found.min() >= 0 and found.max() <= 1
-        near = (found - originals).abs().max() <= epsilon + 1e-6
-        if inside and near:
-            return wrong(
-                "Your pixels are allowed, but not the nearest allowed ones: leave alone what "
-                "breaks no rule, and move the rest no farther than to the border."
-            )
-        return wrong(
+    near = pixels.clamp(originals - epsilon, originals + epsilon)
+    nearest = near.clamp(0, 1)
+    exercise = Exercise(
+        right=nearest,
+        praise="Right: every sample is valid and within ε of its original.",
+        mistakes={
+            "Only the first sample of the batch is brought back; the others stay where they "
+            "were.": torch.cat([nearest[:1], pixels[1:]]),
+            "Your pixels are valid, but they may be farther than ε from the originals.": (
+                pixels.clamp(0, 1)
+            ),
+            "Your pixels stay within ε of the originals, but some leave [0, 1].": near,
+            "You keep the pixels within ε of zero; keep their change within ε.": (
+                pixels.clamp(-epsilon, epsilon).clamp(0, 1)
+            ),
+            "You return the change; add the originals to it.": nearest - originals,
+            "Your pixels are allowed, but not the nearest allowed ones: leave alone what breaks "
+            "no rule, and move the rest no farther than to the border.": lambda found: (
+                torch.equal(found, found.clamp(0, 1))
+                and (found - originals).abs().max() <= epsilon + 1e-6
+            ),
+        },
+        otherwise=lambda found: (
             f"Your pixels go from {found.min():.2f} to {found.max():.2f}, and "
             f"{(found - originals).abs().max():.2f} away from the originals."
-        )
-
-    return judge(lambda: answer(pixels.clone(), originals.clone(), epsilon), examine)
+        ),
+        same=partial(torch.allclose, atol=1e-6),
+    )
+    return exercise(answer, pixels, originals, epsilon)
 
 
 def equal_norm_noise(answer: Callable[[Tensor], Any]) -> Verdict:
@@ -244,11 +206,6 @@ def equal_norm_noise(answer: Callable[[Tensor], Any]) -> Verdict:
     answer : callable
         From perturbations (N, C, H, W) to noise of the same shape, centred at zero, in which each
         sample has the Euclidean norm of its perturbation.
-
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
 
     Examples
     --------

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
+from operator import eq
 from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from explman_lite.checks.exercise import Exercise
 from explman_lite.checks.random_numbers import normal
-from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
+from explman_lite.checks.verdict import Verdict, judge, misfit, wrong
 
 
 class _Kitchen:
@@ -29,15 +32,18 @@ class _Kitchen:
         """Order one run: the first takes long, and the fourth happens to."""
         self.calls += 1
         self.now += self.LAUNCH
-        cost = {1: self.FIRST, 4: self.DISTURBED}.get(self.calls, self.RUN)
-        self.ready = max(self.ready, self.now) + cost
+        self.ready = max(self.ready, self.now) + self.cost(self.calls)
+
+    def cost(self, call: int) -> float:
+        """Look up how long a run takes."""
+        return {1: self.FIRST, 4: self.DISTURBED}.get(call, self.RUN)
 
     def synchronize(self) -> None:
         """Wait until all orders are worked off."""
         self.now = max(self.now, self.ready)
 
     def clock(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         self.readings.append((self.calls, self.ready > self.now))
         return self.now
 
@@ -54,22 +60,11 @@ def stopwatch(answer: Callable[..., Any], repeats: int = 5) -> Verdict:
     repeats : int
         How many repetitions to ask for.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
-    >>> def hasty(action, synchronize, clock, repeats):
-    ...     action()
-    ...     start = clock()
-    ...     for _ in range(repeats):
-    ...         action()
-    ...     return (clock() - start) / repeats
-    >>> el.checks.stopwatch(hasty)
-    ✗ You start the clock while the device is still busy with the warm-up: synchronize first.
+    >>> el.checks.stopwatch(lambda action, synchronize, clock, repeats: 0.0)
+    ✗ You never call the action, so there is nothing to time.
     """
     kitchen = _Kitchen()
     return judge(
@@ -85,28 +80,27 @@ def _judge_seconds(value: Any, kitchen: _Kitchen, repeats: int) -> Verdict:
         return wrong("You never call the action, so there is nothing to time.")
     if (form := _misread_clock(kitchen, repeats)) is not None:
         return form
-    runs = [kitchen.LAUNCH + kitchen.RUN] * repeats
-    if kitchen.calls - repeats < 4:
-        runs[3 - (kitchen.calls - repeats)] += kitchen.DISTURBED - kitchen.RUN
     usual = kitchen.LAUNCH + kitchen.RUN
-    if math.isclose(value, usual, rel_tol=1e-6):
-        return passed("Right: warmed up, nothing pending at either end, and no odd run counts.")
-    mistakes = {
-        "You add the runs up; return what one of them takes.": sum(runs),
-        "You return the slowest run; take the median or the smallest.": max(runs),
-        "You take the mean, and one disturbed run spoils it: take the median or the smallest.": (
-            fmean(runs)
-        ),
-        "Those are milliseconds; return seconds.": 1000 * usual,
-    }
-    for sentence, mistake in mistakes.items():
-        if math.isclose(value, mistake, rel_tol=1e-6):
-            return wrong(sentence)
-    return wrong(f"A run takes {usual:g} s on the pretended device; you say {value:g} s.")
+    timed = range(kitchen.calls - repeats + 1, kitchen.calls + 1)
+    runs = [kitchen.LAUNCH + kitchen.cost(call) for call in timed]
+    exercise = Exercise(
+        right=usual,
+        praise="Right: warmed up, nothing pending at either end, and no odd run counts.",
+        mistakes={
+            "You add the runs up; return what one of them takes.": sum(runs),
+            "You return the slowest run; take the median or the smallest.": max(runs),
+            "You take the mean, and one disturbed run spoils it: take the median or the "
+            "smallest.": fmean(runs),
+            "Those are milliseconds; return seconds.": 1000 * usual,
+        },
+        otherwise=f"A run takes {usual:g} s on the pretended device; you say {value:g} s.",
+        same=partial(math.isclose, rel_tol=1e-6),
+    )
+    return exercise.compare(value)
 
 
 def _misread_clock(kitchen: _Kitchen, repeats: int) -> Verdict | None:
-    """Say when the clock was read at a wrong time, if so."""
+    """Find a look at the clock at a wrong time, if there is one."""
     starts, stops = kitchen.readings[::2], kitchen.readings[1::2]
     if not stops:
         return wrong("Read the clock that you are given, before and after each run.")
@@ -143,68 +137,58 @@ def largest_batch(
         From two measurements (pictures, bytes) and a budget in bytes to the largest number of
         pictures whose bytes, on the straight line through both, are within the budget.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
     >>> el.checks.largest_batch(lambda first, second, budget: budget // first[1] * first[0])
     ✗ You divide by the bytes of a first batch, which hold the fixed part as well: take the slope.
     """
-    fixed, each = 300, 70
-    lines = [(fixed, each, budget) for budget in (1000, 930, 929, 950, 250)]
+    lines = [(300, 70, budget) for budget in (1000, 930, 929, 950, 250)]
     lines += [(0, 50, 500), (0, 50, 140)]
-    first, second = 2, 5
-    fits = [max((budget - start) // slope, 0) for start, slope, budget in lines]
-    mistakes = {
-        "You divide by the bytes of a first batch, which hold the fixed part as well: take the "
-        "slope.": [budget // (start + first * slope) * first for start, slope, budget in lines],
-        "You forget the fixed part, which is there before the first picture: subtract it from "
-        "the budget.": [budget // slope for _, slope, budget in lines],
-        "You round up, and the last picture does not fit: round down.": [
-            max(math.ceil((budget - start) / slope), 0) for start, slope, budget in lines
-        ],
-        "You round to the nearest number; the last picture may not fit: round down.": [
-            max(round((budget - start) / slope), 0) for start, slope, budget in lines
-        ],
-        "You leave out a batch that fills the budget to the last byte; it fits.": [
-            max((budget - start - 1) // slope, 0) for start, slope, budget in lines
-        ],
-        "Where not even the fixed part fits, the answer is 0, not a negative number.": [
-            (budget - start) // slope for start, slope, budget in lines
-        ],
-    }
-
-    def measured(start: int, slope: int, pictures: int) -> tuple[int, int]:
-        return pictures, start + slope * pictures
+    exact = [(budget - fixed) / each for fixed, each, budget in lines]
+    fits = [max(math.floor(count), 0) for count in exact]
+    exercise = Exercise(
+        right=fits,
+        praise="Right: the slope is the price of a picture, and the rest is fixed.",
+        mistakes={
+            "You divide by the bytes of a first batch, which hold the fixed part as well: take the "
+            "slope.": [budget // (fixed + 2 * each) * 2 for fixed, each, budget in lines],
+            "You forget the fixed part, which is there before the first picture: subtract it from "
+            "the budget.": [budget // each for _, each, budget in lines],
+            "You round up, and the last picture does not fit: round down.": [
+                max(math.ceil(count), 0) for count in exact
+            ],
+            "You round to the nearest number; the last picture may not fit: round down.": [
+                max(round(count), 0) for count in exact
+            ],
+            "You leave out a batch that fills the budget to the last byte; it fits.": [
+                max(math.ceil(count) - 1, 0) for count in exact
+            ],
+            "Where not even the fixed part fits, the answer is 0, not a negative number.": [
+                math.floor(count) for count in exact
+            ],
+        },
+        otherwise=lambda found: (
+            f"2 pictures take 440 bytes and 5 take 650, so 10 fit into 1000; you say {found[0]}."
+        ),
+        same=eq,
+    )
 
     def every() -> list[Any] | None:
         found = [
-            answer(measured(start, slope, first), measured(start, slope, second), budget)
-            for start, slope, budget in lines
+            answer((2, fixed + 2 * each), (5, fixed + 5 * each), budget)
+            for fixed, each, budget in lines
         ]
         return None if found[0] is None else found
 
-    def examine(found: Sequence[Any]) -> Verdict:
-        odd = [value for value in found if isinstance(value, bool) or not isinstance(value, int)]
-        if odd:
-            return wrong(
-                "Return a whole number of pictures, an int; yours is of type "
-                f"{type(odd[0]).__name__}."
-            )
-        if list(found) == fits:
-            return passed("Right: the slope is the price of a picture, and the rest is fixed.")
-        for sentence, mistake in mistakes.items():
-            if list(found) == mistake:
-                return wrong(sentence)
-        start, slope, budget = lines[0]
-        return wrong(
-            f"{first} pictures take {start + first * slope} bytes and {second} take "
-            f"{start + second * slope}, so {fits[0]} fit into {budget}; you say {found[0]}."
-        )
+    def examine(found: list[Any]) -> Verdict:
+        for value in found:
+            if isinstance(value, bool) or not isinstance(value, int):
+                return wrong(
+                    "Return a whole number of pictures, an int; yours is of type "
+                    f"{type(value).__name__}."
+                )
+        return exercise.compare(found)
 
     return judge(every, examine)
 
@@ -219,11 +203,6 @@ def attack_in_chunks(
     answer : callable
         From an attack (images and target maps to images), images (N, C, H, W), target maps
         (N, H, W) and the largest batch to the attacked images (N, C, H, W).
-
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
 
     Examples
     --------
@@ -241,44 +220,40 @@ def attack_in_chunks(
         batches.append(len(pictures))
         return _pretended_attack(pictures, maps)
 
-    expected = _pretended_attack(images, targets)
-    repeated = targets[:size].repeat(3, 1, 1)[:count]
-    mistakes = {
-        "Every chunk gets the targets of the first: cut the targets as you cut the images.": (
-            _pretended_attack(images, repeated)
-        ),
-        "All pictures get the first target: cut the targets as you cut the images.": (
-            _pretended_attack(images, targets[:1])
-        ),
-        "The pictures come back in another order.": expected.flip(0),
-        "You return the pictures as they were; collect what the attack returns.": images,
-    }
+    attacked = _pretended_attack(images, targets)
+    exercise = Exercise(
+        right=attacked,
+        praise="Right: every picture is attacked once, with its own target, in order.",
+        mistakes={
+            "Every chunk gets the targets of the first: cut the targets as you cut the images.": (
+                _pretended_attack(images, targets[:size].repeat(3, 1, 1)[:count])
+            ),
+            "All pictures get the first target: cut the targets as you cut the images.": (
+                _pretended_attack(images, targets[:1])
+            ),
+            "The pictures come back in another order.": attacked.flip(0),
+            "You return the pictures as they were; collect what the attack returns.": images,
+        },
+        otherwise="Some pictures are not what they are when all are attacked at once.",
+    )
 
     def examine(value: Any) -> Verdict:
         if batches and max(batches) > size:
             return wrong(
                 f"You attack {max(batches)} pictures at once, but only {size} fit into memory."
             )
-        whole = count // size * size
-        if isinstance(value, Tensor) and value.shape == (whole, *expected.shape[1:]):
+        if isinstance(value, Tensor) and value.shape == images[:6].shape:
             return wrong(
-                f"{count} pictures went in and {whole} came out: the last chunk is smaller than "
-                "the others, and it is missing."
+                "7 pictures went in and 6 came out: the last chunk is smaller than the others, "
+                "and it is missing."
             )
-        if (form := misfit(value, expected.shape)) is not None:
-            return form
-        found = value.detach().to(expected)
-        for sentence, mistake in mistakes.items():
-            if torch.allclose(found, mistake):
-                return wrong(sentence)
-        if not torch.allclose(found, expected):
-            return wrong("Some pictures are not what they are when all are attacked at once.")
-        if len(batches) > -(-count // size):
+        verdict = exercise.examine(value)
+        if verdict and len(batches) > 3:
             return wrong(
-                f"The result is right, but you needed {len(batches)} batches; with {size} at a "
-                f"time, {-(-count // size)} are enough."
+                f"The result is right, but you needed {len(batches)} batches; with 3 at a time, 3 "
+                "are enough."
             )
-        return passed("Right: every picture is attacked once, with its own target, in order.")
+        return verdict
 
     return judge(lambda: answer(attack, images.clone(), targets.clone(), size), examine)
 
@@ -299,11 +274,6 @@ def follow_gradient(
         From a function that maps bfloat16 pixels to their bfloat16 gradient, float32 pixels
         (N, C, H, W), a step size and a number of steps to the float32 pixels after so many
         steps, clamped to [0, 1].
-
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
 
     Examples
     --------
@@ -335,36 +305,39 @@ def follow_gradient(
             pixels = pixels.clamp(0, 1) if clamp else pixels
         return pixels.float()
 
-    expected = descend()
-    mistakes = {
-        "No pixel has moved.": start,
-        "Your pixels are bfloat16 while they move, so that small steps vanish: keep them in "
-        "float32 and round only what the network sees.": descend(master=torch.bfloat16),
-        "The pixels were rounded to bfloat16 in the end; return the float32 ones.": (
-            expected.bfloat16().float()
+    right, tolerance = descend(), {True: 3e-4, False: 1e-7}  # a right one may round otherwise
+    exercise = Exercise(
+        right=right,
+        praise="Right: the gradient may be coarse, the sum of the steps is not.",
+        mistakes={
+            "No pixel has moved.": start,
+            "Your pixels are bfloat16 while they move, so that small steps vanish: keep them in "
+            "float32 and round only what the network sees.": descend(master=torch.bfloat16),
+            "The pixels were rounded to bfloat16 in the end; return the float32 ones.": (
+                right.bfloat16().float()
+            ),
+            "Your pixels leave [0, 1]; clamp them after every step.": descend(clamp=False),
+            "You climb; subtract the gradient.": descend(sign=-1.0),
+            "You follow the gradient of the first step all the time; ask for a new one at every "
+            "step.": descend(stale=True),
+        },
+        otherwise=lambda found: (
+            f"After {steps} steps your pixels are up to {(found - right).abs().max():.2g} away "
+            "from the right ones."
         ),
-        "Your pixels leave [0, 1]; clamp them after every step.": descend(clamp=False),
-        "You climb; subtract the gradient.": descend(sign=-1.0),
-        "You follow the gradient of the first step all the time; ask for a new one at every "
-        "step.": descend(stale=True),
-    }
+        same=lambda found, other: torch.allclose(found, other, atol=tolerance[other is right]),
+    )
 
     def examine(value: Any) -> Verdict:
-        if (form := misfit(value, expected.shape)) is not None:
+        if (form := misfit(value, start.shape)) is not None:
             return form
-        found = value.detach().float()
-        for sentence, mistake in mistakes.items():
-            if torch.allclose(found, mistake, atol=1e-7):
-                return wrong(sentence)
+        verdict = exercise.examine(value)
+        if verdict.sentence in exercise.mistakes:
+            return verdict
         if value.dtype != torch.float32:
             return wrong(f"Return float32 pixels; yours are {value.dtype}.")
         if not torch.equal(given, start):
             return wrong("You changed the pixels you were given: work on a copy.")
-        if torch.allclose(found, expected, atol=3e-4):
-            return passed("Right: the gradient may be coarse, the sum of the steps is not.")
-        gap = (found - expected).abs().max().item()
-        return wrong(
-            f"After {steps} steps your pixels are up to {gap:.2g} away from the right ones."
-        )
+        return verdict
 
     return judge(lambda: answer(gradient_at, given, lr, steps), examine)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import eq
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from explman_lite.checks.exercise import Exercise
 from explman_lite.checks.random_numbers import normal
-from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
+from explman_lite.checks.verdict import Verdict, judge, wrong
 from explman_lite.explainers.averaging import IntegratedGradients
 from explman_lite.explainers.gradients import Gradient, GradientTimesInput
 from explman_lite.maps import scale_to_mean_one
@@ -24,11 +26,6 @@ def relevance_map(answer: Callable[[Tensor], Any]) -> Verdict:
     answer : callable
         From an attribution (N, C, H, W) to a map (N, H, W), not negative, mean 1 per sample.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
@@ -36,30 +33,20 @@ def relevance_map(answer: Callable[[Tensor], Any]) -> Verdict:
     ✗ There are negative values: take the absolute value before the sum over the channels.
     """
     given = _attribution()
-    unscaled = given.abs().sum(dim=1)
-
-    def examine(value: Any) -> Verdict:
-        if (form := misfit(value, unscaled.shape)) is not None:
-            return form
-        found = value.detach().to(unscaled)
-        if (found < 0).any():
-            return wrong(
-                "There are negative values: take the absolute value before the sum over "
-                "the channels."
-            )
-        if _proportional(found, unscaled):
-            return _judge_scale(
-                found, "Right: not negative, one map per sample, and each has mean 1."
-            )
-        if _proportional(found, given.sum(dim=1).abs()):
-            return wrong(
-                "You take the absolute value after the sum; by then red has cancelled green."
-            )
-        return wrong(
-            "The values are not the sum of the absolute values over the channels (dimension 1)."
-        )
-
-    return judge(lambda: answer(given.clone()), examine)
+    sums = given.abs().sum(dim=1)
+    exercise = _scaled_maps(
+        sums,
+        "Right: not negative, one map per sample, and each has mean 1.",
+        {
+            "There are negative values: take the absolute value before the sum over the "
+            "channels.": lambda found: (found < 0).any(),
+            "You take the absolute value after the sum; by then red has cancelled green.": (
+                lambda found: _proportional(found, given.sum(dim=1).abs())
+            ),
+        },
+        "The values are not the sum of the absolute values over the channels (dimension 1).",
+    )
+    return exercise(answer, given)
 
 
 def signed_map(answer: Callable[[Tensor], Any]) -> Verdict:
@@ -71,11 +58,6 @@ def signed_map(answer: Callable[[Tensor], Any]) -> Verdict:
         From an attribution (N, C, H, W) to a map (N, H, W): the sum over the channels, with its
         sign, scaled so that the absolute value has mean 1 per sample.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
@@ -83,28 +65,21 @@ def signed_map(answer: Callable[[Tensor], Any]) -> Verdict:
     ✗ Nothing is negative: the sign, which is the point of this map, is lost.
     """
     given = _attribution()
-    unscaled = given.sum(dim=1)
-
-    def examine(value: Any) -> Verdict:
-        if (form := misfit(value, unscaled.shape)) is not None:
-            return form
-        found = value.detach().to(unscaled)
-        if (found >= 0).all():
-            return wrong("Nothing is negative: the sign, which is the point of this map, is lost.")
-        mean = found.mean(dim=(1, 2))
-        if torch.allclose(mean, torch.ones_like(mean), rtol=1e-4):
-            return wrong(
-                "You divide by the mean of the signed values. It may be close to zero or negative, "
-                "and then the map explodes or swaps its colours: divide by the mean of the "
-                "absolute values."
-            )
-        if not _proportional(found, unscaled):
-            return wrong("The values are not the sum over the channels (dimension 1).")
-        return _judge_scale(
-            found, "Right: the sign is kept, and the absolute value of each map has mean 1."
-        )
-
-    return judge(lambda: answer(given.clone()), examine)
+    sums = given.sum(dim=1)
+    exercise = _scaled_maps(
+        sums,
+        "Right: the sign is kept, and the absolute value of each map has mean 1.",
+        {
+            "Nothing is negative: the sign, which is the point of this map, is lost.": (
+                lambda found: (found >= 0).all()
+            ),
+            "You divide by the mean of the signed values. It may be close to zero or negative, and "
+            "then the map explodes or swaps its colours: divide by the mean of the absolute "
+            "values.": lambda found: (found.mean(dim=(1, 2)) - 1).abs().max() <= 1e-4,
+        },
+        "The values are not the sum over the channels (dimension 1).",
+    )
+    return exercise(answer, given)
 
 
 def completeness_gap(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> Verdict:
@@ -116,11 +91,6 @@ def completeness_gap(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> Verd
         From a model, images (N, C, H, W) and classes (N,) to the gap (N,): the logit of the class
         minus the sum of its gradient × input.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
@@ -128,43 +98,36 @@ def completeness_gap(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> Verd
     ✗ That is not the logit minus the sum of gradient × input over channels, height and width.
     """
     model, images = _network_with_biases(), normal(3, 1, 3, 3).sigmoid()
-    logits = model(images).detach()
+    logits = model(images)
     classes = logits.argmin(dim=1)
-    pick = partial(torch.gather, dim=1, index=classes.unsqueeze(1))
-    attribution = GradientTimesInput()(model, images, classes)
+    of_class = partial(torch.gather, dim=1, index=classes.unsqueeze(1))
+    logit, probability = (of_class(part).squeeze(1) for part in (logits, logits.softmax(dim=1)))
+    attribution, of_favourite = (
+        GradientTimesInput()(model, images, label) for label in (classes, logits.argmax(dim=1))
+    )
     total = attribution.sum(dim=(1, 2, 3))
-    favourites = logits.argmax(dim=1)
-    favourite_total = GradientTimesInput()(model, images, favourites).sum(dim=(1, 2, 3))
-    logit = pick(logits).squeeze(1)
-    mistakes = {
-        "The sign is the wrong way round: the logit minus the sum.": total - logit,
-        "You start from the probability; gradient × input explains the logit.": (
-            pick(logits.softmax(dim=1)).squeeze(1) - total
-        ),
-        "You add up absolute values; contributions against the class must count as negative.": (
-            logit - attribution.abs().sum(dim=(1, 2, 3))
-        ),
-        "You explain the predicted class; explain the one that is given in `classes`.": (
-            logits.amax(dim=1) - favourite_total
-        ),
-        "You add up the gradient alone; multiply it by the images first.": (
-            logit - Gradient()(model, images, classes).sum(dim=(1, 2, 3))
-        ),
-    }
-
-    def examine(value: Any) -> Verdict:
-        if (form := misfit(value, logit.shape)) is not None:
-            return form
-        return _compare(
-            value.detach().to(logit),
-            logit - total,
-            "Right: this is what the biases contribute, sample by sample.",
-            mistakes,
-            "That is not the logit minus the sum of gradient × input over channels, height "
-            "and width.",
-        )
-
-    return judge(lambda: answer(model, images.clone(), classes.clone()), examine)
+    exercise = Exercise(
+        right=logit - total,
+        praise="Right: this is what the biases contribute, sample by sample.",
+        mistakes={
+            "The sign is the wrong way round: the logit minus the sum.": total - logit,
+            "You start from the probability; gradient × input explains the logit.": (
+                probability - total
+            ),
+            "You add up absolute values; contributions against the class must count as "
+            "negative.": logit - attribution.abs().sum(dim=(1, 2, 3)),
+            "You explain the predicted class; explain the one that is given in `classes`.": (
+                logits.amax(dim=1) - of_favourite.sum(dim=(1, 2, 3))
+            ),
+            "You add up the gradient alone; multiply it by the images first.": (
+                logit - Gradient()(model, images, classes).sum(dim=(1, 2, 3))
+            ),
+        },
+        otherwise="That is not the logit minus the sum of gradient × input over channels, height "
+        "and width.",
+        same=_close,
+    )
+    return exercise(answer, model, images, classes)
 
 
 def positive_shares(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> Verdict:
@@ -176,11 +139,6 @@ def positive_shares(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> Verdict:
         From inputs (N, I), a weight (J, I) and the relevance of the outputs (N, J) to that of the
         inputs (N, I): each output shares among the inputs in proportion to the positive x·w.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
@@ -190,34 +148,34 @@ def positive_shares(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> Verdict:
     numbers = normal(3, 5 + 4)
     inputs, relevance, weight = numbers[:, :5], numbers[:, 5:].abs(), normal(4, 5)
     products = inputs.unsqueeze(1) * weight
+    above = products.clamp(min=0)
 
     def shared(parts: Tensor, over: int = 2) -> Tensor:
         return (parts / parts.sum(dim=over, keepdim=True) * relevance.unsqueeze(2)).sum(dim=1)
 
-    above = products.clamp(min=0)
-    mistakes = {
-        "You clamp the weight; an input's sign counts as well. Clamp the product.": (
-            shared(inputs.unsqueeze(1) * weight.clamp(min=0))
-        ),
-        "You let negative contributions take part; clamp x·w at zero first.": shared(products),
-        "You share by magnitude; negative contributions get nothing.": shared(products.abs()),
-        "You divide by a sum over the outputs; sum over the inputs.": shared(above, over=1),
-        "You do not divide by the sum of the contributions, so nothing is conserved.": (
-            (above * relevance.unsqueeze(2)).sum(dim=1)
-        ),
-    }
+    exercise = Exercise(
+        right=shared(above),
+        praise="Right: only what speaks for an output is paid, and all of it is.",
+        mistakes={
+            "You clamp the weight; an input's sign counts as well. Clamp the product.": (
+                shared(inputs.unsqueeze(1) * weight.clamp(min=0))
+            ),
+            "You let negative contributions take part; clamp x·w at zero first.": shared(products),
+            "You share by magnitude; negative contributions get nothing.": shared(products.abs()),
+            "You divide by a sum over the outputs; sum over the inputs.": shared(above, over=1),
+            "You do not divide by the sum of the contributions, so nothing is conserved.": (
+                (above * relevance.unsqueeze(2)).sum(dim=1)
+            ),
+        },
+        otherwise="These are not the shares of the positive contributions x·w.",
+        same=_close,
+    )
 
     def examine(found: tuple[Any, Any]) -> Verdict:
         value, of_silence = found
-        if (form := misfit(value, inputs.shape)) is not None:
-            return form
-        verdict = _compare(
-            value.detach().to(inputs),
-            shared(above),
-            "Right: only what speaks for an output is paid, and all of it is.",
-            mistakes,
-            "These are not the shares of the positive contributions x·w.",
-        )
+        verdict = exercise.examine(value)
+        if verdict and not isinstance(of_silence, Tensor):
+            return exercise.examine(of_silence)
         if verdict and not _close(of_silence.detach().to(inputs), torch.zeros_like(inputs)):
             return wrong("An output that nothing speaks for gives 0/0; let it hand down nothing.")
         return verdict
@@ -240,11 +198,6 @@ def from_baseline(answer: Callable[[nn.Module, Tensor, Tensor, Tensor, int], Any
         From a model, images (N, C, H, W), classes (N,), a baseline in the shape of the images and
         a number of steps to the attribution (N, C, H, W), by the middles of equal parts.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
@@ -257,37 +210,30 @@ def from_baseline(answer: Callable[[nn.Module, Tensor, Tensor, Tensor, int], Any
     classes = model(images).argmin(dim=1)
     way = images - baseline
 
-    def mean_gradient(shift: float) -> Tensor:
-        points = [baseline + (k + shift) / steps * way for k in range(steps)]
-        return torch.stack([Gradient()(model, p, classes) for p in points]).mean(dim=0)
+    def gradient(share: float) -> Tensor:
+        return Gradient()(model, baseline + share * way, classes)
 
-    mean = mean_gradient(0.5)
-    mistakes = {
-        "You start from black; start from the baseline that is given.": (
-            IntegratedGradients(steps)(model, images, classes)
-        ),
-        "You multiply by the images; multiply by images minus baseline.": images * mean,
-        "You walk the wrong way: multiply by images minus baseline.": -way * mean,
-        "You add up all gradients; divide by the number of steps.": way * mean * steps,
-        "You take the gradient at the end of each part; take the middle.": way * mean_gradient(1),
-        "You take the gradient at the start of each part; take the middle.": way * mean_gradient(0),
-        "You look at the image alone; average on the way.": way
-        * Gradient()(model, images, classes),
-    }
-
-    def examine(value: Any) -> Verdict:
-        if (form := misfit(value, images.shape)) is not None:
-            return form
-        return _compare(
-            value.detach().to(images),
-            way * mean,
-            "Right: the gradient averaged on the way from the baseline, times the way.",
-            mistakes,
-            "That is not the mean gradient on the way, times images minus baseline.",
-        )
-
-    arguments = images.clone(), classes.clone(), baseline.clone(), steps
-    return judge(lambda: answer(model, *arguments), examine)
+    starts, middles, ends = (
+        sum(gradient((k + shift) / steps) for k in range(steps)) / steps for shift in (0, 0.5, 1)
+    )
+    exercise = Exercise(
+        right=way * middles,
+        praise="Right: the gradient averaged on the way from the baseline, times the way.",
+        mistakes={
+            "You start from black; start from the baseline that is given.": (
+                IntegratedGradients(steps)(model, images, classes)
+            ),
+            "You multiply by the images; multiply by images minus baseline.": images * middles,
+            "You walk the wrong way: multiply by images minus baseline.": -way * middles,
+            "You add up all gradients; divide by the number of steps.": way * middles * steps,
+            "You take the gradient at the end of each part; take the middle.": way * ends,
+            "You take the gradient at the start of each part; take the middle.": way * starts,
+            "You look at the image alone; average on the way.": way * gradient(1),
+        },
+        otherwise="That is not the mean gradient on the way, times images minus baseline.",
+        same=_close,
+    )
+    return exercise(answer, model, images, classes, baseline, steps)
 
 
 def depends_on_neighbours(answer: Callable[[Callable[[Tensor], Tensor]], Any]) -> Verdict:
@@ -299,45 +245,27 @@ def depends_on_neighbours(answer: Callable[[Callable[[Tensor], Tensor]], Any]) -
         Takes a function that scales maps (N, H, W) and says whether what it makes of a map
         depends on the other maps of the batch.
 
-    Returns
-    -------
-    Verdict
-        Whether the test lets the guilty through or accuses the innocent.
-
     Examples
     --------
     >>> import explman_lite as el
     >>> el.checks.depends_on_neighbours(lambda scale: True)
     ✗ Your test accuses a function that scales each map by its own mean.
     """
-    suspects: list[tuple[Callable[[Tensor], Tensor], bool, str]] = [
-        (
-            scale_to_mean_one,
-            False,
-            "Your test accuses a function that scales each map by its own mean.",
-        ),
-        (
-            lambda maps: maps / maps.mean(),
-            True,
-            "Your test lets through a function that divides by the mean of the whole batch. One "
-            "map, equal maps or maps of about equal mean cannot reveal it: take maps of clearly "
-            "different mean.",
-        ),
-        (
-            lambda maps: maps / maps[0].mean(),
-            True,
-            "Your test lets through a function that divides every map by the mean of the first. "
-            "The first map gets its due, so compare the others too.",
-        ),
-    ]
-    for scale, guilty, sentence in suspects:
-        verdict = judge(
-            partial(_said, answer, scale),
-            partial(_expect, guilty=guilty, otherwise=sentence),
-        )
-        if not verdict:
+    innocent: Callable[[Tensor], Tensor] = scale_to_mean_one
+    suspects = {
+        "Your test accuses a function that scales each map by its own mean.": innocent,
+        "Your test lets through a function that divides by the mean of the whole batch. One map, "
+        "equal maps or maps of about equal mean cannot reveal it: take maps of clearly different "
+        "mean.": lambda maps: maps / maps.mean(),
+        "Your test lets through a function that divides every map by the mean of the first. The "
+        "first map gets its due, so compare the others too.": lambda maps: maps / maps[0].mean(),
+    }
+    praise = "Right: your test accuses both guilty functions and spares the innocent one."
+    for sentence, scale in suspects.items():
+        exercise = Exercise(scale is not innocent, praise, {}, otherwise=sentence, same=eq)
+        if not (verdict := judge(partial(_said, answer, scale), exercise.compare)):
             return verdict
-    return passed("Right: your test accuses both guilty functions and spares the innocent one.")
+    return verdict
 
 
 def _said(answer: Callable[[Callable[[Tensor], Tensor]], Any], scale: Any) -> bool | None:
@@ -345,57 +273,53 @@ def _said(answer: Callable[[Callable[[Tensor], Tensor]], Any], scale: Any) -> bo
     return None if said is None else bool(said)
 
 
-def _expect(said: bool, *, guilty: bool, otherwise: str) -> Verdict:
-    return passed("") if said == guilty else wrong(otherwise)
+def _attribution() -> Tensor:
+    """Make an attribution (3, 3, 5, 4) whose samples differ in size by a factor of ten."""
+    return normal(3, 3, 5, 4) * torch.tensor([1.0, 10.0, 0.1]).view(3, 1, 1, 1)
 
 
-def _compare(
-    found: Tensor, expected: Tensor, praise: str, mistakes: dict[str, Tensor], otherwise: str
-) -> Verdict:
-    """Recognise the right answer, or a known mistake by what it yields."""
-    if _close(found, expected):
-        return passed(praise)
-    for sentence, mistake in mistakes.items():
-        if _close(found, mistake):
-            return wrong(sentence)
-    return wrong(otherwise)
+def _scaled_maps(sums: Tensor, praise: str, mistakes: dict[str, Any], other: str) -> Exercise:
+    """Expect maps whose values have these proportions, and which have mean size 1."""
+    scales = {
+        other: lambda found: not _proportional(found, sums),
+        "You divide by the mean of the whole batch, so that a sample's map depends on its "
+        "neighbours: take the mean over height and width only, with keepdim=True.": (
+            lambda found: _one(_size(found).mean())
+        ),
+        "Your maps sum to 1, as the paper's do; here each has mean 1.": (
+            lambda found: _one(found.abs().sum(dim=(1, 2)))
+        ),
+        "You divide by the largest value; divide by the mean.": (
+            lambda found: _one(found.abs().amax(dim=(1, 2)))
+        ),
+    }
+    return Exercise(
+        right=sums,
+        praise=praise,
+        mistakes=mistakes | scales,
+        otherwise=lambda found: (
+            "The scale is not right yet: the mean size of each map is "
+            f"{', '.join(f'{size:.3g}' for size in _size(found).flatten().tolist())} instead of 1."
+        ),
+        same=lambda found, sums: _proportional(found, sums) and _one(_size(found)),
+    )
 
 
-def _judge_scale(found: Tensor, praise: str) -> Verdict:
-    """Judge maps that are right but for a positive factor per sample."""
-    mean = found.abs().mean(dim=(1, 2))
-    one = torch.ones_like(mean)
-    if _close(mean, one):
-        return passed(praise)
-    if _close(mean.mean(), one[0]):
-        return wrong(
-            "You divide by the mean of the whole batch, so that a sample's map depends on its "
-            "neighbours: take the mean over height and width only, with keepdim=True."
-        )
-    if _close(found.abs().sum(dim=(1, 2)), one):
-        return wrong("Your maps sum to 1, as the paper's do; here each shall have mean 1.")
-    if _close(found.abs().amax(dim=(1, 2)), one):
-        return wrong("You divide by the largest value; divide by the mean.")
-    means = ", ".join(f"{value:.3g}" for value in mean.tolist())
-    return wrong(f"The scale is not right yet: the mean size of each map is {means} instead of 1.")
+def _size(maps: Tensor) -> Tensor:
+    return maps.abs().mean(dim=(1, 2), keepdim=True)
 
 
 def _proportional(found: Tensor, expected: Tensor) -> bool:
     """Whether each found map (N, H, W) is a positive multiple of the expected one."""
-    return _close(_to_mean_size_one(found), _to_mean_size_one(expected))
-
-
-def _to_mean_size_one(maps: Tensor) -> Tensor:
-    return maps / maps.abs().mean(dim=(1, 2), keepdim=True)
+    return _close(found / _size(found), expected / _size(expected))
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
     return torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def _attribution() -> Tensor:
-    """Make an attribution (3, 3, 5, 4) whose samples differ in size by a factor of ten."""
-    return normal(3, 3, 5, 4) * torch.tensor([1.0, 10.0, 0.1]).view(3, 1, 1, 1)
+def _one(values: Tensor) -> bool:
+    return _close(values, torch.ones_like(values))
 
 
 def _network_with_biases() -> nn.Module:

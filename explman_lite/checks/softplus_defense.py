@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explman_lite.checks.exercise import Exercise
 from explman_lite.checks.random_numbers import normal
-from explman_lite.checks.verdict import Verdict, judge, misfit, passed, wrong
+from explman_lite.checks.verdict import Verdict, judge, misfit, wrong
 
 
 def noise_of_beta(answer: Callable[[float], Any]) -> Verdict:
@@ -23,38 +25,45 @@ def noise_of_beta(answer: Callable[[float], Any]) -> Verdict:
         From β to the standard deviation of the logistic noise of Theorem 2, for a unit whose
         weights have length 1.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
     >>> el.checks.noise_of_beta(lambda beta: 1 / beta)
     ✗ 1/β is the scale of the logistic distribution; its standard deviation is larger.
     """
-    betas = 1.0, 5.0, 30.0
-    paper = math.log(2) * math.sqrt(2 * math.pi)
-    mistakes: dict[str, Callable[[float], float]] = {
+    betas = torch.tensor([1.0, 5.0, 30.0], dtype=torch.float64)
+    right = math.pi / (math.sqrt(3) * betas)
+    paper = math.log(2) * math.sqrt(2 * math.pi) / betas
+    mistakes = {
         "That is the paper's number. It belongs to the Gaussian that agrees with softplus at the "
-        "kink, not to the logistic noise itself.": lambda beta: paper / beta,
+        "kink, not to the logistic noise itself.": paper,
         "You take the root of the paper's number. The paper calls it a variance; it is a standard "
-        "deviation already, though that of a Gaussian look-alike.": (
-            lambda beta: math.sqrt(paper / beta)
-        ),
+        "deviation already, though that of a Gaussian look-alike.": paper.sqrt(),
         "1/β is the scale of the logistic distribution; its standard deviation is larger.": (
-            lambda beta: 1 / beta
+            1 / betas
         ),
-        "That is the variance; take its root.": lambda beta: math.pi**2 / (3 * beta**2),
-        "You divide by 3; divide by its root.": lambda beta: math.pi / (3 * beta),
-        "You forget to divide by √3.": lambda beta: math.pi / beta,
+        "That is the variance; take its root.": right**2,
+        "You divide by 3; divide by its root.": math.pi / (3 * betas),
+        "You forget to divide by √3.": math.pi / betas,
         "That is the Gaussian whose peak is as high as that of the noise; the tails of the noise "
-        "are heavier.": lambda beta: 4 / (math.sqrt(2 * math.pi) * beta),
+        "are heavier.": 4 / (math.sqrt(2 * math.pi) * betas),
     }
+    exercise = Exercise(
+        right=right.tolist(),
+        praise="Right: the sharper the softplus, the less noise it stands for.",
+        mistakes={
+            **{sentence: mistake.tolist() for sentence, mistake in mistakes.items()},
+            "Your noise does not shrink as β grows. A sharp softplus is nearly ReLU and averages "
+            "over next to nothing.": lambda found: found[0] <= found[-1],
+        },
+        otherwise=lambda found: (
+            f"At β = 1 it is {right[0]:.3f}, and it falls like 1/β; yours is {found[0]:.3f}."
+        ),
+        same=lambda found, other: all(map(partial(math.isclose, rel_tol=2e-3), found, other)),
+    )
 
     def every() -> list[Any] | None:
-        found = [answer(beta) for beta in betas]
+        found = [answer(beta) for beta in betas.tolist()]
         return None if found[0] is None else found
 
     def examine(values: list[Any]) -> Verdict:
@@ -64,23 +73,7 @@ def noise_of_beta(answer: Callable[[float], Any]) -> Verdict:
                 found.append(float(value))
             except (TypeError, ValueError, RuntimeError, OverflowError):
                 return wrong(f"Return a number; yours is of type {type(value).__name__}.")
-
-        def fits(truth: Callable[[float], float]) -> bool:
-            pairs = zip(found, betas, strict=True)
-            return all(math.isclose(value, truth(beta), rel_tol=2e-3) for value, beta in pairs)
-
-        if fits(lambda beta: math.pi / (math.sqrt(3) * beta)):
-            return passed("Right: the sharper the softplus, the less noise it stands for.")
-        for sentence, mistake in mistakes.items():
-            if fits(mistake):
-                return wrong(sentence)
-        if found[0] <= found[-1]:
-            return wrong(
-                "Your noise does not shrink as β grows. A sharp softplus is nearly ReLU and "
-                "averages over next to nothing."
-            )
-        truth = math.pi / math.sqrt(3)
-        return wrong(f"At β = 1 it is {truth:.3f}, and it falls like 1/β; yours is {found[0]:.3f}.")
+        return exercise.compare(found)
 
     return judge(every, examine)
 
@@ -93,11 +86,6 @@ def mean_gradient(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
     answer : callable
         From weights w (d,), points x (N, d) and β to the mean (N, d) of the gradient of
         max(0, wᵀx) at x − ε, with logistic noise of sharpness β along the unit vector w/‖w‖.
-
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
 
     Examples
     --------
@@ -134,6 +122,19 @@ def mean_gradient(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
         ),
     }
 
+    exercise = Exercise(
+        right=slope.unsqueeze(1) * weights,
+        praise="Right: one pass, and every noisy picture has been seen.",
+        mistakes={
+            **{sentence: mistake.unsqueeze(1) * weights for sentence, mistake in slopes.items()},
+            "Close, but not exact. If you draw noise: there is a closed form.": lambda found: (
+                (found - slope.unsqueeze(1) * weights).abs().max() < 0.3
+            ),
+        },
+        otherwise="That is not w times a number between 0 and 1, the chance that wᵀ(x − ε) > 0.",
+        same=partial(torch.allclose, rtol=1e-4, atol=1e-5),
+    )
+
     def examine(value: Any) -> Verdict:
         if isinstance(value, Tensor) and value.shape == weights.shape:
             return wrong(f"You return one gradient; each of the {len(points)} points has its own.")
@@ -144,18 +145,7 @@ def mean_gradient(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
                 "There are NaN or infinite values: far from the kink exp overflows; torch.sigmoid "
                 "does not."
             )
-        if (form := misfit(value, points.shape)) is not None:
-            return form
-        found = value.detach().to(points)
-        expected = slope.unsqueeze(1) * weights
-        if torch.allclose(found, expected, rtol=1e-4, atol=1e-5):
-            return passed("Right: one pass, and every noisy picture has been seen.")
-        for sentence, mistake in slopes.items():
-            if torch.allclose(found, mistake.unsqueeze(1) * weights, rtol=1e-4, atol=1e-5):
-                return wrong(sentence)
-        if (found - expected).abs().max() < 0.3:
-            return wrong("Close, but not exact. If you draw noise: there is a closed form.")
-        return wrong("That is not w times a number between 0 and 1, the chance that wᵀ(x − ε) > 0.")
+        return exercise.examine(value)
 
     return judge(lambda: answer(weights.clone(), points.clone(), beta), examine)
 
@@ -169,23 +159,15 @@ def erase(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
         From an image (C, H, W), a relevance (H, W) and a portion in [0, 1] to the image with
         that portion of its pixels, the most relevant ones, in its mean colour.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
-    >>> def paint_black(image, relevance, portion):
-    ...     return image * (relevance <= relevance.quantile(1 - portion))
-    >>> el.checks.erase(paint_black)
-    ✗ Black looks like a dark object to the network; take the mean colour of the picture.
+    >>> el.checks.erase(lambda image, relevance, portion: image.clone())
+    ✗ With portion 0.25 you erase 0 of 32 pixels instead of 8.
     """
     image = normal(3, 4, 8, dtype=torch.float64).sigmoid()
     relevance = normal(4, 8, dtype=torch.float64).abs()
     given, ranking = image.clone(), relevance.clone()
-    order = relevance.flatten().argsort(descending=True)
     portions = (0.25, 0.0, 1.0)
 
     def every() -> list[Any] | None:
@@ -200,29 +182,20 @@ def erase(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
         if not (torch.equal(given, image) and torch.equal(ranking, relevance)):
             return wrong("You changed the picture or the relevance you were given: work on a copy.")
         for value, portion in zip(values, portions, strict=True):
-            if (form := misfit(value, image.shape)) is not None:
-                return form
-            count = round(portion * len(order))
-            top = _mask(order[:count], relevance)
-            least = _mask(order[len(order) - count :], relevance)
-            verdict = _judge_erased(value.detach().to(image), image, top, least, portion)
-            if not verdict:
+            if not (verdict := _examine_erased(value, image, relevance, portion)):
                 return verdict
-        return passed("Right: the most relevant go, in all channels, and the mean colour stays.")
+        return verdict
 
     return judge(every, examine)
 
 
-def _mask(indices: Tensor, like: Tensor) -> Tensor:
-    """Mark pixels of a map, given by their places in the flattened map."""
-    mask = torch.zeros(like.numel(), dtype=torch.bool)
-    mask[indices] = True
-    return mask.view_as(like)
-
-
-def _judge_erased(
-    found: Tensor, image: Tensor, top: Tensor, least: Tensor, portion: float
-) -> Verdict:
+def _examine_erased(value: Any, image: Tensor, relevance: Tensor, portion: float) -> Verdict:
+    if (form := misfit(value, image.shape)) is not None:
+        return form
+    found = value.detach().to(image)
+    rank, pixels = relevance.flatten().argsort().argsort().view_as(relevance), relevance.numel()
+    count = round(portion * pixels)
+    top, least = rank >= pixels - count, rank < count
     touched = (found - image).abs() > 1e-6
     erased = touched.any(dim=0)
     if not torch.equal(erased, touched.all(dim=0)):
@@ -230,41 +203,36 @@ def _judge_erased(
             "You erase some pixels in one channel and keep them in another; a pixel goes in all "
             "channels or in none."
         )
-    if erased.sum() != top.sum():
+    if erased.sum() != count:
         hint = " (A slice [-0:] holds everything.)" if portion == 0 and erased.all() else ""
         return wrong(
-            f"With portion {portion:g} you erase {erased.sum()} of {top.numel()} pixels instead "
-            f"of {top.sum()}.{hint}"
+            f"With portion {portion:g} you erase {erased.sum()} of {pixels} pixels instead of "
+            f"{count}.{hint}"
         )
+    if torch.equal(erased, least) and not torch.equal(least, top):
+        return wrong("You erase the least relevant pixels; erase the most relevant.")
     if not torch.equal(erased, top):
-        if torch.equal(erased, least):
-            return wrong("You erase the least relevant pixels; erase the most relevant.")
         return wrong("You erase as many pixels as you should, but not the most relevant ones.")
-    mean = image.mean(dim=(1, 2))
-    mistakes = {
-        "Black looks like a dark object to the network; take the mean colour of the picture.": (
-            torch.zeros(1, 1)
-        ),
+    mean = image.mean(dim=(1, 2), keepdim=True)
+    gone, left = (image[:, part].mean(dim=1).view(-1, 1, 1) for part in (top, ~top))
+    right = ", ".join(f"{value:.3f}" for value in mean.flatten().tolist())
+    colours: dict[str, Any] = {
+        "Black looks like a dark object to the network; take the mean colour of the picture.": 0,
         "You take one mean over all channels, which is a grey; each channel has its own.": (
-            mean.mean().view(1, 1)
+            mean.mean()
         ),
-        "You turn each pixel into its own grey; take the mean over the picture.": (
-            image.mean(dim=0)[top]
-        ),
-        "You take the mean of what you erase; take that of the whole picture.": (
-            image[:, top].mean(dim=1, keepdim=True)
-        ),
-        "You take the mean of what is left; take that of the whole picture.": (
-            image[:, ~top].mean(dim=1, keepdim=True)
-        ),
+        "You turn each pixel into its own grey; take the mean over the picture.": image.mean(dim=0),
+        "You take the mean of what you erase; take that of the whole picture.": gone,
+        "You take the mean of what is left; take that of the whole picture.": left,
     }
-    if torch.allclose(found[:, top], mean.unsqueeze(1), atol=1e-5):
-        return passed("")
-    for sentence, mistake in mistakes.items():
-        if torch.allclose(found[:, top], mistake.to(found), atol=1e-5):
-            return wrong(sentence)
-    colour = ", ".join(f"{value:.3f}" for value in mean.tolist())
-    return wrong(f"The right pixels, but not in the mean colour of the picture, ({colour}).")
+    exercise = Exercise(
+        right=torch.where(top, mean, image),
+        praise="Right: the most relevant go, in all channels, and the mean colour stays.",
+        mistakes={text: torch.where(top, colour, image) for text, colour in colours.items()},
+        otherwise=f"The right pixels, but not in the mean colour of the picture, ({right}).",
+        same=partial(torch.allclose, atol=1e-5),
+    )
+    return exercise.compare(found)
 
 
 def best_of(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
@@ -276,11 +244,6 @@ def best_of(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
         From distances (S, N) of the maps from their targets and kept (S, N), whether the class
         was kept, to the index (N,) of the search to keep for each sample.
 
-    Returns
-    -------
-    Verdict
-        What is right or wrong about it.
-
     Examples
     --------
     >>> import explman_lite as el
@@ -291,53 +254,54 @@ def best_of(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
     kept = normal(9, 4, dtype=torch.float64).T > -0.3
     kept[:, 0], kept[:, 4], kept[:, 8] = True, False, False
     some = kept.any(dim=0)
-    infinite = torch.full_like(distances, torch.inf)
-    expected = torch.where(kept, distances, infinite).argmin(dim=0)
-    mistakes = {
-        "You ignore `kept`: the closest map is worth nothing if the class is lost.": (
-            distances.argmin(dim=0)
-        ),
-        "You choose the largest distance; the smaller, the closer to the target.": (
-            torch.where(kept, distances, -infinite).argmax(dim=0)
-        ),
-        "You choose the largest distance, whether or not the class was kept.": (
-            distances.argmax(dim=0)
-        ),
-        "You choose among the searches that lost the class.": (
-            torch.where(kept, infinite, distances).argmin(dim=0)
-        ),
-        "A product with `kept` makes the distance of a lost class 0, the best of all; make it "
-        "infinite.": (distances * kept).argmin(dim=0),
-        "You take the first search that kept the class. (If you multiply by infinity: inf · 0 is "
-        "NaN, and torch.where knows no such trouble.)": kept.int().argmax(dim=0),
-    }
+    closest = torch.where(kept, distances, torch.inf).argmin(dim=0)
+    exercise = Exercise(
+        right=closest,
+        praise="Right: for each sample the closest of those that kept the class.",
+        mistakes={
+            "You ignore `kept`: the closest map is worth nothing if the class is lost.": (
+                distances.argmin(dim=0)
+            ),
+            "You choose the largest distance; the smaller, the closer to the target.": (
+                torch.where(kept, distances, -torch.inf).argmax(dim=0)
+            ),
+            "You choose the largest distance, whether or not the class was kept.": (
+                distances.argmax(dim=0)
+            ),
+            "You choose among the searches that lost the class.": (
+                torch.where(kept, torch.inf, distances).argmin(dim=0)
+            ),
+            "A product with `kept` makes the distance of a lost class 0, the best of all; make it "
+            "infinite.": (distances * kept).argmin(dim=0),
+            "You take the first search that kept the class. (If you multiply by infinity: inf · 0 "
+            "is NaN, and torch.where knows no such trouble.)": kept.int().argmax(dim=0),
+            "You choose the same search for all samples; each has its own best.": (
+                lambda found: (found == found[0]).all()
+            ),
+        },
+        otherwise="For some samples yours is not the closest of those that kept the class.",
+        same=lambda found, other: torch.equal(found[some], other[some]),
+    )
     given, flags = distances.clone(), kept.clone()
 
     def examine(value: Any) -> Verdict:
         if (form := _no_index(value, distances)) is not None:
             return form
-        found = value.detach().to(expected)
-        for sentence, mistake in mistakes.items():
-            if torch.equal(found[some], mistake[some]):
-                return wrong(sentence)
-        if (found == found[0]).all():
-            return wrong("You choose the same search for all samples; each has its own best.")
-        if not torch.equal(found[some], expected[some]):
-            return wrong("For some samples yours is not the closest of those that kept the class.")
-        if not torch.equal(found, expected):
+        verdict = exercise.examine(value)
+        if verdict and not torch.equal(value.to(closest), closest):
             return wrong(
                 "Right where some search kept the class. Where none did, return 0, the first; "
-                f"you return {found[~some][0]}."
+                f"you return {value[~some][0]}."
             )
-        if not (torch.equal(given, distances) and torch.equal(flags, kept)):
+        if verdict and not (torch.equal(given, distances) and torch.equal(flags, kept)):
             return wrong("The right choice, but you changed the tensors you were given.")
-        return passed("Right: for each sample the closest of those that kept the class.")
+        return verdict
 
     return judge(lambda: answer(given, flags), examine)
 
 
 def _no_index(value: Any, distances: Tensor) -> Verdict | None:
-    """Say what is wrong with the form of an answer that should hold an index for each sample."""
+    """Return what is wrong with the form of an answer that should hold an index for each sample."""
     if isinstance(value, tuple) and hasattr(value, "indices"):
         return wrong("torch.min along a dimension returns values and indices; return the indices.")
     if isinstance(value, Tensor) and value.ndim == 0:

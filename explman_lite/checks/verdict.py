@@ -37,12 +37,12 @@ class Verdict:
 
 
 def passed(sentence: str) -> Verdict:
-    """Say that an answer is right."""
+    """Return the verdict on a right answer."""
     return Verdict("passed", sentence)
 
 
 def wrong(sentence: str) -> Verdict:
-    """Say what is wrong with an answer, and where to look."""
+    """Return the verdict on a wrong answer: what is wrong, and where to look."""
     return Verdict("wrong", sentence)
 
 
@@ -62,7 +62,7 @@ def judge(answer: Callable[[], Any], examine: Callable[[Any], Verdict]) -> Verdi
 
 
 def misfit(value: Any, shape: torch.Size) -> Verdict | None:
-    """Say what is wrong with the form of an answer that should be a tensor, if anything."""
+    """Return what is wrong with the form of an answer that should be a tensor, if anything."""
     if not isinstance(value, Tensor):
         return wrong(
             f"Return a tensor of shape {tuple(shape)}; yours is of type {type(value).__name__}."

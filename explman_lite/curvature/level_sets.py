@@ -1,4 +1,4 @@
-"""Walks on a level set: the output stays, and the normal turns."""
+"""Walks on a level set: the output stays the same, and the normal turns."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from explman_lite.curvature.hessian import same_class
-from explman_lite.explainers.base import input_gradient
-from explman_lite.validation import check_model, check_points, check_positive
+from explman_lite.explainers.base import input_gradient, ordinary, outside_inference_mode
+from explman_lite.validation import (
+    check_count,
+    check_fits,
+    check_model,
+    check_points,
+    check_positive,
+)
 
 _AT_ONCE = 8
+"""Number of points that the network sees as a batch."""
 _NEWTON_STEPS = 50
 
 
@@ -24,12 +31,14 @@ class LevelSetPath:
     ----------
     points : Tensor
         (T, ...), each on the level set.
-    values, level : Tensor, float
-        (T,) the logits at the points, and what they should be.
+    values : Tensor
+        (T,), the logits at the points.
+    level : float
+        What they should all be: the logit at the start.
     gradients : Tensor
-        (T, ...), of the logit.
+        (T, ...), the gradients of the logit at the points.
     cls : int
-        The logit.
+        The index of the logit.
     """
 
     points: Tensor
@@ -45,12 +54,12 @@ class LevelSetPath:
 
     @property
     def length(self) -> float:
-        """Length of the walk, as a chain of straight pieces from point to point."""
+        """Length of the walk, the sum of the distances from each point to the next."""
         return float(norms_of(self.points.diff(dim=0)).sum())
 
     @property
     def straight_distance(self) -> float:
-        """Distance of its ends through the air; no more than their geodesic distance."""
+        """Distance between its ends, which is no more than their geodesic distance."""
         return float((self.points[-1] - self.points[0]).norm())
 
     @property
@@ -60,11 +69,12 @@ class LevelSetPath:
 
     @property
     def normal_change(self) -> Tensor:
-        """How far the unit normal has turned from the first one: (T,) between 0 and 2."""
+        """Distance of each unit normal from the first, ‖n(p) - n(p₀)‖: (T,) between 0 and 2."""
         change: Tensor = (self.normals - self.normals[:1]).flatten(1).norm(dim=1)
         return change
 
 
+@outside_inference_mode()
 def level_set_path(
     model: nn.Module,
     start: Tensor,
@@ -74,10 +84,17 @@ def level_set_path(
     points: int = 33,
     tolerance: float = 1e-4,
 ) -> LevelSetPath:
-    """Walk on the level set of ``start`` towards ``end``.
+    r"""Walk on the level set of ``start`` towards ``end``.
 
-    Points on the straight line are brought back to the level set by Newton's steps along the
-    gradient. So is ``end``, whose output is rarely the same to the last digit.
+    Points at equal distances on the straight line from one to the other are brought to the level
+    set by Newton's method along the gradient,
+
+    .. math::
+
+       x \leftarrow x + \frac{c - g(x)}{\lVert \nabla g(x) \rVert^2}\, \nabla g(x),
+
+    until the logit g differs from its value c at the start by no more than the tolerance. The end
+    moves as well, since its logit is rarely the same to the last digit.
 
     Parameters
     ----------
@@ -86,11 +103,11 @@ def level_set_path(
     start, end : Tensor
         (1, ...), such as a picture and its manipulated twin.
     cls : int
-        The logit that stays.
+        The index of the logit that stays the same.
     points : int
-        How many, both ends included.
+        Number of points, both ends included; at least 2.
     tolerance : float
-        How far a logit may be from the level.
+        Largest allowed difference of a logit from the level, above 0.
 
     Returns
     -------
@@ -102,7 +119,7 @@ def level_set_path(
     TypeError, ValueError
         If an argument is not of this form.
     RuntimeError
-        If Newton's steps do not arrive, as where the line leaves the neighbourhood of the set.
+        If 50 steps are not enough, as where the line leads far from the set.
 
     References
     ----------
@@ -123,15 +140,16 @@ def level_set_path(
     check_positive(tolerance=tolerance)
     for name, point in (("start", start), ("end", end)):
         check_points(point, name)
+        check_fits(model, point, name)
         if len(point) != 1 or point.shape != start.shape:
             raise ValueError(
                 "start and end must be single points (1, ...) of the same shape, "
                 f"got {tuple(start.shape)} and {tuple(end.shape)}"
             )
-    if isinstance(points, bool) or not isinstance(points, int) or points < 2:
-        raise ValueError(f"points must be an integer of at least 2, got {points}")
+    check_count(2, points=points)
+    start, end = ordinary(start), ordinary(end)
     fractions = (
-        torch.linspace(0, 1, points, device=start.device)
+        torch.linspace(0, 1, points, dtype=start.dtype, device=start.device)
         .to(start)
         .view(-1, *[1] * (start.ndim - 1))
     )
@@ -167,6 +185,6 @@ def _values_and_gradients(model: nn.Module, points: Tensor, cls: int) -> tuple[T
 
 
 def norms_of(vectors: Tensor) -> Tensor:
-    """Euclidean norm of each vector (N, ...), in a shape that divides it."""
+    """Return the Euclidean norm of each vector (N, ...), in a shape that broadcasts against it."""
     norms: Tensor = vectors.flatten(1).norm(dim=1)
     return norms.view(-1, *[1] * (vectors.ndim - 1))

@@ -1,4 +1,4 @@
-"""The paper's first theorem: what it bounds, by the curvature and by the weights."""
+"""The paper's first theorem: how far the normal turns, bounded by the curvature and the weights."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from explman_lite.validation import check_classes, check_model, check_points
 def theorem1_report(
     model: nn.Module, path: LevelSetPath, *, hessian_limit: float | None = None
 ) -> pd.DataFrame:
-    r"""Put both sides of the paper's first theorem beside each other, for one path.
+    r"""Compare both sides of the paper's first theorem along one path.
 
     .. math::
 
        \lVert n(p) - n(p_0) \rVert \le |\lambda_{max}|\, d_g(p, p_0) \le \beta C\, d_g(p, p_0)
 
-    The path's length takes the place of the geodesic distance. It is that of a chain of straight
-    pieces, and grows with their number; the straight distance of its ends is no larger than the
-    geodesic one for certain. What holds everywhere on the path is checked at its points only.
+    The length of the path stands in for the geodesic distance. As the length of a chain of straight
+    pieces it grows with their number; only the straight distance between its ends is certainly no
+    larger than the geodesic one. The largest curvature and the smallest gradient are those at the
+    points of the path, not in between.
 
     Parameters
     ----------
@@ -42,8 +43,8 @@ def theorem1_report(
     path : LevelSetPath
         From `level_set_path`.
     hessian_limit : float, optional
-        What the Hessian's norm cannot exceed, from the weights alone, see `hessian_bound`: this
-        over the smallest gradient on the path is the theorem's :math:`\beta C`.
+        A bound on the norm of the Hessian by the weights alone, from `hessian_bound`. Divided by
+        the norm of the smallest gradient on the path it is the theorem's :math:`\beta C`.
 
     Returns
     -------
@@ -52,6 +53,11 @@ def theorem1_report(
         right sides; the latter NaN without ``hessian_limit``), and what they are made of:
         ``lambda_max``, ``length``, ``straight_distance``, ``smallest_gradient``; ``drift`` of the
         logit; and whether the first inequality ``holds``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network is not in evaluation mode, or its gradient is zero at a point of the path.
 
     References
     ----------
@@ -89,7 +95,7 @@ def theorem1_report(
 
 
 def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
-    r"""Bound the norm of the Hessian everywhere, from the weights alone: the theorem's constant.
+    r"""Bound the norm of the Hessian everywhere, by the weights alone: the theorem's constant.
 
     For layers :math:`W_1, \dots, W_m` with softplus between them and the last row :math:`v`,
 
@@ -98,8 +104,9 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
        \lVert H \rVert \le \frac\beta 4 \sum_{l=1}^{m} \lVert v \rVert
        \prod_{k>l} \lVert W_k \rVert \prod_{k \le l} \lVert W_k \rVert^2,
 
-    because a softplus bends by at most β/4 and stretches by at most 1. The first norm is the
-    largest entry of v in place of its length where nothing but the softplus lies between.
+    because a softplus has a second derivative of at most β/4 and a slope of at most 1. In the last
+    term, l = m, the largest absolute entry of v takes the place of its norm where nothing lies
+    between the last softplus and v.
 
     Parameters
     ----------
@@ -107,19 +114,20 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
         From `explman_lite.smoothed`, a chain of convolutions or dense layers, softplus, pooling
         whose windows do not overlap, and flattening.
     image : Tensor
-        (1, ...): only its shape matters.
+        (1, ...), of which only the shape matters.
     cls : int
-        The logit.
+        The index of the logit.
 
     Returns
     -------
     float
-        In units of logits over squared units of the input.
+        At least the largest singular value of the Hessian at any input, in units of the logit over
+        squared units of the input.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of this form; where the network is no such chain, names the layer.
+        If an argument is not of this form, or the network is no such chain; names the layer.
 
     References
     ----------
@@ -141,7 +149,7 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
     norms: list[float] = []
     bends: dict[int, float] = {}
     values = image.detach()
-    chain = _chain(model)
+    chain = _chain(model, values)
     weight = cast(nn.Linear, chain[-1]).weight
     check_classes(same_class(cls, image), len(image), len(weight))
     for layer in chain:
@@ -160,9 +168,10 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
     return total
 
 
-def _chain(model: nn.Module) -> list[nn.Module]:
+def _chain(model: nn.Module, image: Tensor) -> list[nn.Module]:
     """List the layers of a network in which each feeds the next, and a dense one is the last."""
     network = as_network(model)
+    network.verify(image)
     layers = dict(network.named_modules())
     chain: list[nn.Module] = []
     previous, *rest = network.graph.nodes
@@ -177,13 +186,14 @@ def _chain(model: nn.Module) -> list[nn.Module]:
 
 
 def _largest_bend(layer: SmoothReLU) -> float:
+    """Return the largest second derivative of a softplus, β/4."""
     if layer.beta is None:
         raise ValueError("a ReLU bends without bound: smooth the network first, see `smoothed`")
     return layer.beta / 4
 
 
 def _norm(layer: nn.Module, values: Tensor) -> float:
-    """By how much a layer can stretch a distance."""
+    """Return the factor by which a layer can stretch a distance at most."""
     if isinstance(layer, nn.Linear):
         return float(torch.linalg.matrix_norm(layer.weight, 2))
     if isinstance(layer, Normalize):
@@ -197,7 +207,10 @@ def _norm(layer: nn.Module, values: Tensor) -> float:
 
 
 def _convolution_norm(layer: Conv2d, shape: torch.Size) -> float:
-    """Find the largest singular value of a convolution of one picture, by Lanczos's method."""
+    """Find the largest singular value of a convolution of one picture, by Lanczos's method.
+
+    Its square is the largest eigenvalue of the convolution followed by its transpose.
+    """
 
     def gram(vector: Tensor) -> Tensor:
         outputs = convolution(vector, layer.weight, None, layer.geometry)

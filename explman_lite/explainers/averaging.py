@@ -19,8 +19,16 @@ from explman_lite.explainers.base import (
     check_explainer,
     is_differentiated,
 )
+from explman_lite.explainers.baseline import Baseline, baseline_of, settled
 from explman_lite.explainers.gradients import Gradient
-from explman_lite.validation import check_classes, check_count, check_logits, check_positive
+from explman_lite.validation import (
+    check_classes,
+    check_count,
+    check_logits,
+    check_positive,
+    is_integer,
+    plain_numbers,
+)
 
 PIXELS_KEPT = 32 * 224**2
 """Up to so many pixels, in all points and samples, the graphs of a differentiable map are kept."""
@@ -91,7 +99,8 @@ class Averaged(Explainer):
         at_once = max(per_pass // pixels, 1)
         bounded = is_differentiated(model, images) and self.count * pixels > PIXELS_KEPT
         weights = [weight for weight in model.parameters() if weight.requires_grad]
-        total = torch.zeros_like(images)
+        # Half precision would lose the smaller half of the samples.
+        total = torch.zeros_like(images, dtype=torch.promote_types(images.dtype, torch.float32))
         for start in range(0, self.count, at_once):
             stop = min(start + at_once, self.count)
             points, repeated = self.points(images, start, stop), classes.repeat(stop - start)
@@ -100,28 +109,33 @@ class Averaged(Explainer):
                 return self.inner.explain(model, points, classes).attribution
 
             found = _Recomputed.apply(explain, points, *weights) if bounded else explain(points)
-            total = total + found.view(stop - start, *images.shape).sum(dim=0)
-        return total / self.count
+            total = total + found.view(stop - start, *images.shape).sum(dim=0, dtype=total.dtype)
+        return (total / self.count).to(images.dtype)
 
 
 @dataclass(frozen=True)
 class IntegratedGradients(Averaged):
-    r"""The gradient averaged on the way from black to the picture, times the pixel.
+    r"""The gradient averaged on the way from a baseline to the picture, times the difference.
 
-    .. math:: h(x) = x \odot \int_0^1 \nabla_x\, g_c(\alpha x)\, d\alpha
+    .. math:: h(x) = (x - x') \odot \int_0^1 \nabla_x\, g_c(x' + \alpha (x - x'))\, d\alpha
 
     The integral is a sum over the middles of ``steps`` equal parts. The attributions add up to
-    :math:`g_c(x) - g_c(0)`, as nearly as the sum is the integral.
+    :math:`g_c(x) - g_c(x')`, as nearly as the sum is the integral. The baseline x' is black unless
+    another one is asked for; that of the paper's code is the mean colour of ImageNet,
+    ``baseline=(0.485, 0.456, 0.406)``, the zero of normalised pixels.
 
     Parameters
     ----------
     steps : int
         Number of points on the way.
+    baseline : float, sequence of float, or Tensor
+        x', in [0, 1]: a value for all pixels, a colour with a value for each channel, or a picture
+        (C, H, W) or (1, C, H, W).
 
     Raises
     ------
-    ValueError
-        If ``steps`` is no positive integer.
+    TypeError, ValueError
+        If a parameter is not of this form; on a call, if the baseline does not fit the images.
 
     References
     ----------
@@ -139,10 +153,13 @@ class IntegratedGradients(Averaged):
     """
 
     steps: int = 30
+    baseline: Baseline = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a number of points that is none."""
+        """Refuse parameters that are not of the form above."""
+        plain_numbers(self)
         check_count(steps=self.steps)
+        object.__setattr__(self, "baseline", settled(self.baseline))
 
     @property
     def inner(self) -> Explainer:
@@ -155,15 +172,16 @@ class IntegratedGradients(Averaged):
         return self.steps
 
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
-        """Darken the images to the middles of the parts."""
+        """Mix images and baseline at the middles of the parts."""
         numbers = torch.arange(start, stop, dtype=images.dtype, device=images.device)
         middles = (numbers + 0.5) / self.count
-        return (middles.view(-1, 1, 1, 1, 1) * images).flatten(0, 1)
+        baseline = baseline_of(self.baseline, images)
+        return (baseline + middles.view(-1, 1, 1, 1, 1) * (images - baseline)).flatten(0, 1)
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Average the gradient on the way, and weight it by the pixels."""
+        """Average the gradient on the way, and weight it by the length of the way."""
         mean, logits = super().explain(model, images, classes)
-        return Explanation(images * mean, logits)
+        return Explanation((images - baseline_of(self.baseline, images)) * mean, logits)
 
 
 @lru_cache(maxsize=1)
@@ -226,9 +244,12 @@ class SmoothGrad(Wrapper, Averaged):
 
     def __post_init__(self) -> None:
         """Refuse parameters that are not of the form above."""
+        plain_numbers(self)
         check_explainer(self.explainer)
         check_count(samples=self.samples)
         check_positive(noise=self.noise)
+        if not is_integer(self.seed):
+            raise TypeError(f"seed must be an integer, got {self.seed!r}")
         if self.distribution not in {"gaussian", "logistic"}:
             raise ValueError(
                 f"distribution must be 'gaussian' or 'logistic', got {self.distribution!r}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -10,12 +12,13 @@ from torch import Tensor, nn
 
 from explman_lite.networks.prepare import Network
 from explman_lite.validation import (
+    as_classes,
     check_classes,
     check_fits,
     check_images,
-    check_integers,
     check_logits,
     check_model,
+    check_outputs,
 )
 
 
@@ -57,7 +60,7 @@ class Explainer(ABC):
         """Return the same explainer with other noise; one that draws none returns itself."""
         return self
 
-    def __call__(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+    def __call__(self, model: nn.Module, images: Tensor, classes: Tensor | int) -> Tensor:
         """Explain the logits of ``classes``.
 
         Parameters
@@ -68,24 +71,32 @@ class Explainer(ABC):
             (N, C, H, W) in [0, 1], of the weights' type and on their device. If they require
             a gradient, the attribution is differentiable in them, and in the weights of a network
             from ``prepare(…, frozen=False)`` at any time.
-        classes : Tensor
-            (N,) integers: the logit to explain for each sample.
+        classes : Tensor or int
+            (N,) integers: the logit to explain for each sample; an integer is that of all samples.
 
         Returns
         -------
         Tensor
-            Attribution (N, C, H, W), signed.
+            Attribution (N, C, H, W), signed. Under `torch.inference_mode` an ordinary tensor
+            without a gradient, as under `torch.no_grad`.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument is not of this form.
+            If an argument is not of this form, or the logits are not finite.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the outputs look like probabilities, where logits are expected.
         """
         check_model(model)
         check_images(images)
         check_fits(model, images)
-        check_integers(classes, "classes")
-        return self.explain(model, images, classes.long()).attribution
+        with outside_inference_mode():
+            explanation = self.explain(model, ordinary(images), as_classes(classes, images))
+        check_outputs(explanation.logits)
+        return explanation.attribution
 
     @abstractmethod
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
@@ -124,6 +135,21 @@ def class_logits(logits: Tensor, classes: Tensor) -> Tensor:
     check_logits(logits)
     check_classes(classes, *logits.shape)
     return logits.gather(1, classes.to(logits.device).long().unsqueeze(1)).squeeze(1)
+
+
+@contextmanager
+def outside_inference_mode() -> Iterator[None]:
+    """Replace `torch.inference_mode`, where nothing can be differentiated, by `torch.no_grad`."""
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False), torch.no_grad():
+            yield
+    else:
+        yield
+
+
+def ordinary(values: Tensor) -> Tensor:
+    """Return a tensor made under `torch.inference_mode` as a copy that can be differentiated."""
+    return values.clone() if values.is_inference() else values
 
 
 def is_differentiated(model: nn.Module, images: Tensor) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from explman_lite.explainers.base import Explainer, Explanation, input_gradient
+from explman_lite.explainers.baseline import Baseline, baseline_of, settled
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,21 @@ class Gradient(Explainer):
 class GradientTimesInput(Explainer):
     r"""The gradient times the pixel: how much each pixel contributes to a linear network.
 
-    .. math:: h(x) = x \odot \nabla_x\, g_c(x)
+    .. math:: h(x) = (x - x') \odot \nabla_x\, g_c(x)
+
+    The baseline x' is black unless another one is asked for. That of the paper's code is the mean
+    colour of ImageNet, ``baseline=(0.485, 0.456, 0.406)``, the zero of normalised pixels.
+
+    Parameters
+    ----------
+    baseline : float, sequence of float, or Tensor
+        x', in [0, 1]: a value for all pixels, a colour with a value for each channel, or a picture
+        (C, H, W) or (1, C, H, W).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``baseline`` is not of this form; on a call, if it does not fit the images.
 
     References
     ----------
@@ -52,7 +67,13 @@ class GradientTimesInput(Explainer):
     True
     """
 
+    baseline: Baseline = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a baseline that is none."""
+        object.__setattr__(self, "baseline", settled(self.baseline))
+
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Weight the gradient by the pixels."""
+        """Weight the gradient by the pixels' distance from the baseline."""
         gradient, logits = input_gradient(model, images, classes)
-        return Explanation(images * gradient, logits)
+        return Explanation((images - baseline_of(self.baseline, images)) * gradient, logits)

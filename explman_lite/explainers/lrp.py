@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import reduce
 from typing import Any, Literal, NamedTuple
@@ -11,25 +12,23 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, fx, nn
 
+from explman_lite.explainers import kinds
 from explman_lite.explainers.propagation import (
-    ACTIVATIONS,
-    LINEAR,
     Passage,
     Propagation,
-    Walk,
     linear,
     transposed,
     weight_of,
 )
-from explman_lite.networks.layers import Normalize
+from explman_lite.explainers.structure import (
+    factors,
+    is_gate,
+    is_never_negative,
+    is_of_pixels,
+    pixel_bounds,
+)
+from explman_lite.networks.prepare import Network
 from explman_lite.validation import check_positive
-
-_ONE_TO_ONE = (*ACTIVATIONS, nn.BatchNorm2d, Normalize)
-_POOLINGS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-_ROUTES = (nn.MaxPool2d, nn.Flatten, nn.ZeroPad2d)
-_ROUTE_CALLS = (torch.flatten, torch.cat, "flatten", "view", "reshape")
-_SUMS = (operator.add, torch.add)
-_PIXEL_LAYERS = (Normalize, nn.ZeroPad2d, nn.Flatten)
 
 
 class _SplitWeight(NamedTuple):
@@ -63,9 +62,40 @@ class LRP(Propagation):
        R_i = \sum_j \frac{x_i w_{ij} - l_i w_{ij}^+ - h_i w_{ij}^-}
                          {\sum_k x_k w_{kj} - l_k w_{kj}^+ - h_k w_{kj}^-} R_j
 
-    Sums and average pooling share by magnitude, max pooling gives all to the winner, activations
-    and batch norm hand on what they get. Biases get nothing: what reaches a unit that only its bias
-    made fire is lost, which in depthwise convolutions can be most of the logit.
+    What is summed with fixed coefficients c, none of them negative in an average, shares by
+    magnitude, and by signed value under the ε rule:
+
+    .. math:: R_i = \sum_j \frac{\lvert c_{ij} x_i \rvert}{\sum_k \lvert c_{kj} x_k \rvert} R_j
+
+    Each layer, however it is spelled, has one rule:
+
+    =====================================================  =======================================
+    layers                                                 rule
+    =====================================================  =======================================
+    dense, convolutions in one and two dimensions,         z-box if only pixels come in, else
+    transposed convolutions in two                         ``inner``
+    sums, differences, ``torch.add(…, alpha=c)``           shares :math:`c x`
+    average pooling, ``mean``, ``sum``, interpolation      shares :math:`c x`
+    (but bicubic)
+    maxima: pooling, ``amax``, ``maximum``                 all to the winner
+    reshaping, permuting, slicing, splitting,              each number to where it came from
+    concatenating, padding, repeating
+    activations, one number to one: ReLU, LeakyReLU,       hands on what it gets
+    SiLU, GELU, Hardswish, ELU, tanh, sigmoid, …
+    batch, layer and group norm; constant factors          hands on what it gets
+    signal times gate                                      all to the signal
+    pixels shifted and scaled by constants                 hands on, as a normalisation; the z-box
+                                                           is shifted and scaled with them
+    =====================================================  =======================================
+
+    A gate is a factor that comes from a sigmoid, hard sigmoid or softmax, as in squeeze and
+    excitation, perhaps reshaped, averaged, shifted or scaled on its way. A product of two signals
+    or of two gates is refused: nothing in the network says how to share it. So are attention,
+    recurrent layers and whatever else is not in the table.
+
+    Biases get nothing, and nor do constant summands inside the network: what reaches a unit that
+    only its bias made fire is lost, which in depthwise convolutions can be most of the logit. That
+    activations hand on what they get is a convention, and exact only for those with f(0) = 0.
 
     The γ rule is for networks like VGG, where layers see no negative inputs. In efficientnet_lite0
     they do, behind its linear bottlenecks; there a denominator of the γ rule can come close to
@@ -84,7 +114,7 @@ class LRP(Propagation):
     ------
     ValueError
         On construction for an unknown rule or a parameter that is not positive; on a call for a
-        layer without a rule, which is named.
+        layer without a rule, which is named, and for images in half precision.
 
     Notes
     -----
@@ -94,8 +124,12 @@ class LRP(Propagation):
 
     References
     ----------
-    Bach et al. (2015), "On pixel-wise explanations"; Montavon et al. (2017), "Explaining
-    nonlinear classification decisions with deep Taylor decomposition".
+    Bach et al. (2015), "On pixel-wise explanations": the ε rule, activations, max pooling.
+    Montavon et al. (2017), "Explaining nonlinear classification decisions with deep Taylor
+    decomposition": z⁺ and z-box. Arras et al. (2017), "Explaining recurrent neural network
+    predictions in sentiment analysis": signal and gate. Achtibat et al. (2024), "AttnLRP:
+    attention-aware layer-wise relevance propagation for transformers": smooth activations and
+    layer norm.
 
     Examples
     --------
@@ -128,24 +162,35 @@ class LRP(Propagation):
         """Distribute the logit itself."""
         return logits
 
-    def rule(self, passage: Passage) -> list[Tensor]:
+    def check(self, network: Network, images: Tensor) -> None:
+        """Refuse numbers that are too coarse for ε and for quotients of small numbers."""
+        if images.dtype not in {torch.float32, torch.float64}:
+            raise ValueError(
+                f"LRP needs float32 or float64, got {images.dtype}: call .float() on network and "
+                "images"
+            )
+
+    def rule(self, passage: Passage) -> Sequence[Tensor | None]:
         """Share relevance among the inputs of a layer."""
-        layer, call = passage.layer, passage.node.target
-        if isinstance(layer, LINEAR):
-            return [self._linear(passage, layer)]
-        if isinstance(layer, _ONE_TO_ONE):
-            return [passage.relevance]
-        if isinstance(layer, _POOLINGS) or call in _SUMS:
-            return self._share(passage)
-        if isinstance(layer, _ROUTES) or call in _ROUTE_CALLS:
+        node, layers, layer = passage.node, passage.walk.layers, passage.layer
+        if kinds.RESHAPES.holds(node, layers) or kinds.MAXIMA.holds(node, layers):
             return passage.derivative(passage.relevance)
-        kind = type(layer).__name__ if layer is not None else call
-        raise ValueError(f"LRP has no rule for the layer {passage.node.name!r} ({kind})")
+        if kinds.SUMS.holds(node, layers) and not is_of_pixels(passage.walk, node):
+            return self._sum(passage)
+        if kinds.PRODUCTS.holds(node, layers) and len(factors(passage.walk, node)) == 2:
+            return _signal_takes_all(passage)
+        if len(passage.inputs) == 1:
+            if layer is not None and kinds.WEIGHTED.holds(node, layers) and not _is_resized(node):
+                return [self._linear(passage, layer)]
+            if kinds.AVERAGES.holds(node, layers) and not _overshoots(passage):
+                return [self._average(passage)]
+            if (kinds.ONE_TO_ONE | kinds.SUMS).holds(node, layers) or factors(passage.walk, node):
+                return [passage.relevance.sum_to_size(passage.inputs[0].shape)]
+        raise ValueError(f"LRP has no rule for the layer {node.name!r} ({passage.kind})")
 
     def _linear(self, passage: Passage, layer: nn.Module) -> Tensor:
-        bounds = _pixel_bounds(passage)
-        if bounds is not None:
-            return self._zbox(passage, layer, *bounds)
+        if is_of_pixels(passage.walk, passage.sources[0]):
+            return self._zbox(passage, layer, *pixel_bounds(passage.walk, passage.sources[0]))
         if self.inner == "epsilon":
             (share,) = passage.derivative(self._quotient(passage.relevance, passage.output))
             return passage.inputs[0] * share
@@ -154,7 +199,7 @@ class LRP(Propagation):
     def _zplus(self, passage: Passage, layer: nn.Module) -> Tensor:
         (inputs,) = passage.inputs
         positive, negative = _signed_weights(layer)
-        if _never_negative(passage.walk, passage.node.all_input_nodes[0]):
+        if is_never_negative(passage.walk, passage.sources[0]):
             total = linear(layer, positive, inputs)
             quotient = self._quotient(passage.relevance, total)
             return inputs * transposed(layer, positive, quotient, inputs)
@@ -194,15 +239,30 @@ class LRP(Propagation):
             - high * transposed(layer, negative, quotient, inputs)
         )
 
-    def _share(self, passage: Passage) -> list[Tensor]:
+    def _average(self, passage: Passage) -> Tensor:
+        """Share by magnitude among what is averaged; by signed value under the ε rule."""
+        (part,), total, walk = passage.inputs, passage.output, passage.walk
+        if self.inner != "epsilon":
+            part = part.abs()
+            known = {passage.sources[0]: part}
+            total = walk.again(passage.node, lambda n: known[n] if n in known else walk.env[n])
+        (share,) = passage.derivative(self._quotient(passage.relevance, total))
+        return part * share
+
+    def _sum(self, passage: Passage) -> list[Tensor]:
         """Share by magnitude among summands; by signed value under the ε rule."""
-        if self.inner == "epsilon":
-            parts, total = passage.inputs, passage.output
-        else:
-            parts = [value.abs() for value in passage.inputs]
-            total = passage.layer(parts[0]) if passage.layer is not None else _sum(passage, parts)
-        shares = passage.derivative(self._quotient(passage.relevance, total))
-        return [part * share for part, share in zip(parts, shares, strict=True)]
+        known = kinds.coefficients(passage.node)
+        coefficients = [known[source] for source in passage.sources]
+        values, total = passage.inputs, passage.output
+        if self.inner != "epsilon":
+            coefficients = [abs(coefficient) for coefficient in coefficients]
+            values = [value.abs() for value in values]
+            total = reduce(operator.add, map(_times, coefficients, values))
+        quotient = self._quotient(passage.relevance, total)
+        return [
+            value * _times(coefficient, quotient).sum_to_size(value.shape)
+            for coefficient, value in zip(coefficients, values, strict=True)
+        ]
 
     def _quotient(self, relevance: Tensor, total: Tensor) -> Tensor:
         """Divide by a total that is kept away from zero on its own side."""
@@ -231,44 +291,36 @@ def _state(weight: Tensor) -> tuple[Any, ...]:
     return (weight.data_ptr(), *layout, weight._version)
 
 
-def _sum(passage: Passage, parts: list[Tensor]) -> Tensor:
-    """Add the parts, each as often as it is a summand."""
-    known = dict(zip(passage.walk.inputs[passage.node], parts, strict=True))
-    return reduce(operator.add, [known[term] for term in _terms(passage.node) if term in known])
+def _times(coefficient: float, value: Tensor) -> Tensor:
+    return value if coefficient == 1 else coefficient * value
 
 
-def _terms(node: fx.Node) -> list[Any]:
-    return [*node.args, *node.kwargs.values()]
+def _is_resized(node: fx.Node) -> bool:
+    """Whether a transposed convolution is told the size of its output at each call."""
+    return len(node.args) + len(node.kwargs) > 1
 
 
-def _pixel_bounds(passage: Passage) -> tuple[Tensor, Tensor] | None:
-    """Return the smallest and largest input (1, C, H, W), if only pixels come in."""
-    path = []
-    (source,) = passage.node.all_input_nodes
-    while source.op == "call_module" and isinstance(
-        layer := passage.walk.layers[str(source.target)], _PIXEL_LAYERS
-    ):
-        path.append(layer)
-        (source,) = source.all_input_nodes
-    if source.op != "placeholder":
-        return None
-    pixels = passage.walk.env[source][:1].detach()
-    low, high = torch.zeros_like(pixels), torch.ones_like(pixels)
-    for layer in reversed(path):
-        low, high = layer(low), layer(high)
-    return low, high
+def _signal_takes_all(passage: Passage) -> list[Tensor | None]:
+    """Hand a product's relevance to the factor that is no gate."""
+    walk = passage.walk
+    signals = [source for source in factors(walk, passage.node) if not is_gate(walk, source)]
+    if len(signals) != 1:
+        found = "no factor is a gate" if signals else "both factors are gates"
+        raise ValueError(
+            f"LRP has no rule for the product {passage.node.name!r}: {found}, expected one of two, "
+            "from a sigmoid, hard sigmoid or softmax"
+        )
+    return [
+        passage.relevance.sum_to_size(value.shape) if source is signals[0] else None
+        for source, value in zip(passage.sources, passage.inputs, strict=True)
+    ]
 
 
-def _never_negative(walk: Walk, node: fx.Node) -> bool:
-    """Whether the structure of the network alone says that a value is at least zero."""
-    if node.op == "call_module":
-        layer = walk.layers[str(node.target)]
-        if isinstance(layer, ACTIVATIONS):
-            return True
-        keeps_sign = isinstance(layer, (*_POOLINGS, *_ROUTES))
-    elif node.target in _SUMS:
-        keeps_sign = all(term >= 0 for term in _terms(node) if isinstance(term, (int, float)))
-    else:
-        keeps_sign = node.target in _ROUTE_CALLS
-    sources = [source for source in node.all_input_nodes if torch.is_tensor(walk.env[source])]
-    return keeps_sign and all(_never_negative(walk, source) for source in sources)
+def _overshoots(passage: Passage) -> bool:
+    """Whether an interpolation has negative weights, as a bicubic one."""
+    given = (
+        getattr(passage.layer, "mode", None),
+        *passage.node.args,
+        *passage.node.kwargs.values(),
+    )
+    return "bicubic" in [value for value in given if isinstance(value, str)]

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from explman_lite.explainers.kinds import MAXIMA, NORMS, RECTIFIERS, RESHAPES, Kind
 from explman_lite.explainers.propagation import (
-    ACTIVATIONS,
-    LINEAR,
     Passage,
     Propagation,
+    as_rows,
+    reached,
+    row_geometry,
     transposed,
     weight_of,
 )
 from explman_lite.networks.layers import Conv2d
-from explman_lite.networks.prepare import as_network
+from explman_lite.networks.prepare import Network, as_network
 from explman_lite.validation import check_images
 
 _PIXELS_AT_ONCE = 4 * 224**2
+
+_NEURONS = Kind((Conv2d, nn.Conv1d, nn.Linear))
+"""What has a pattern for each of its neurons."""
+_ROUTES = RESHAPES | MAXIMA
+"""What stands between a neuron and its ReLU, and may as well stand behind it."""
+_MATRIX_PRODUCTS = Kind(
+    calls=frozenset({
+        F.linear, F.bilinear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d,
+        F.conv_transpose3d, F.embedding, torch.matmul, torch.mm, torch.bmm, torch.addmm,
+        torch.einsum, torch.tensordot, operator.matmul, "matmul", "mm", "bmm", "addmm",
+    }),
+)  # fmt: skip
+"""Functions that multiply by a matrix, which may be one of weights."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +59,12 @@ class PatternAttribution(Propagation):
     ------
     ValueError
         If a pattern is not finite or zero everywhere; on a call, if a layer has no pattern or
-        one of another shape.
+        one of another shape, or if it has weights and can have no pattern.
+
+    Notes
+    -----
+    Pooling, activations and normalisations hand on by their derivative. Layers that have patterns
+    are dense ones and convolutions in one and two dimensions, modules or functions.
 
     References
     ----------
@@ -100,9 +121,13 @@ class PatternAttribution(Propagation):
         """Distribute the logit itself."""
         return logits
 
-    def rule(self, passage: Passage) -> list[Tensor]:
+    def check(self, network: Network, images: Tensor) -> None:
+        """Refuse weights that have no pattern."""
+        _check_weights(network)
+
+    def rule(self, passage: Passage) -> Sequence[Tensor | None]:
         """Use weight times pattern in place of the weight."""
-        if not isinstance(passage.layer, LINEAR):
+        if passage.layer is None or not isinstance(passage.layer, _NEURONS.modules):
             return super().rule(passage)
         weight = weight_of(passage.layer)
         pattern = self._pattern(str(passage.node.target), weight)
@@ -129,7 +154,7 @@ class _Moments:
 
     def __init__(self, layer: nn.Module, rectified: bool) -> None:
         self.layer, self.rectified = layer, rectified
-        self.groups = layer.groups if isinstance(layer, Conv2d) else 1
+        self.groups = layer.groups if isinstance(layer, (Conv2d, nn.Conv1d)) else 1
         self.weight = weight_of(layer).detach().double().reshape(self.groups, -1, _fan_in(layer))
         shape = self.weight.shape
         self.count = self.weight.new_zeros(shape[:2])
@@ -153,9 +178,14 @@ class _Moments:
 
     def _patches(self, inputs: Tensor) -> Tensor:
         """Return what each neuron sees: (G, K, positions)."""
-        if isinstance(self.layer, Conv2d):
-            stride, padding, dilation, _ = self.layer.geometry
-            inputs = F.unfold(inputs, self.layer.kernel_size, dilation, padding, stride)
+        layer = self.layer
+        if isinstance(layer, Conv2d):
+            stride, padding, dilation, _ = layer.geometry
+            inputs = F.unfold(inputs, layer.kernel_size, dilation, padding, stride)
+        if isinstance(layer, nn.Conv1d):
+            (inputs,), kernel = as_rows(inputs), (1, *layer.kernel_size)
+            stride, padding, dilation, _ = row_geometry(layer)
+            inputs = F.unfold(inputs, kernel, dilation, padding, stride)
         return self._positions(inputs).reshape(self.groups, self.weight.shape[2], -1).double()
 
     def _positions(self, values: Tensor) -> Tensor:
@@ -187,9 +217,10 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
     .. math:: a = \frac{\mathrm{Cov}_+[x, y]}{\mathrm{Var}_+[y]}, \qquad w \cdot a = 1
 
-    For a neuron without a ReLU, over all data. A neuron that never fires tells nothing about its
-    pattern; it gets that of white noise, :math:`w / \lVert w \rVert^2`, and a neuron without
-    weights gets zero. (The paper subtracts
+    For a neuron without a ReLU, over all data. The ReLU may stand behind a max-pooling or a
+    change of shape: the network computes the same as if it stood before. A neuron that never fires
+    tells nothing about its pattern; it gets that of white noise, :math:`w / \lVert w \rVert^2`,
+    and a neuron without weights gets zero. (The paper subtracts
     :math:`E_+[x]\,E[y]` where we subtract :math:`E_+[x]\,E_+[y]`, which keeps the variance
     positive for neurons with a bias.) Images are read in batches, the smaller the larger they are;
     memory does not grow with their number.
@@ -209,7 +240,8 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     Raises
     ------
     ValueError
-        If there are fewer than two images.
+        If there are fewer than two images, if no layer has a pattern, or one with weights can have
+        none.
 
     References
     ----------
@@ -230,31 +262,54 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         raise ValueError("patterns need at least two images")
     network = as_network(model)
     layers = dict(network.named_modules())
+    _check_weights(network)
+    neurons = [node for node in network.graph.nodes if _NEURONS.holds(node, layers)]
+    if not neurons:
+        raise ValueError("the network has no layer with a pattern: no convolution, no dense layer")
     moments = {
         str(node.target): _Moments(layers[str(node.target)], _is_rectified(node, layers))
-        for node in network.graph.nodes
-        if isinstance(_layer(node, layers), LINEAR)
+        for node in neurons
     }
     device = next(network.parameters()).device
+    network.verify(images[:2].to(device))
     with torch.inference_mode():
         for batch in torch.split(images, max(1, _PIXELS_AT_ONCE // images[0, 0].numel())):
             forward = fx.Interpreter(network, garbage_collect_values=False)
             forward.extra_traceback = False
             forward.run(batch.to(device))
-            for node in network.graph.nodes:
-                if isinstance(_layer(node, layers), LINEAR):
-                    moments[str(node.target)].add(
-                        forward.env[node.all_input_nodes[0]], forward.env[node]
-                    )
+            for node in neurons:
+                seen, given = forward.env[node.all_input_nodes[0]], forward.env[node]
+                moments[str(node.target)].add(seen, given)
     return {name: moment.pattern() for name, moment in moments.items()}
 
 
-def _layer(node: fx.Node, layers: dict[str, nn.Module]) -> nn.Module | None:
-    return layers[str(node.target)] if node.op == "call_module" else None
+def _check_weights(network: Network) -> None:
+    """Refuse a network with weights that are not those of neurons, and name their layer.
+
+    Normalisations, and activations that learn a slope, have one weight for each number.
+    """
+    layers, from_pixels = dict(network.named_modules()), reached(network.graph)
+    for node in from_pixels:
+        if _NEURONS.holds(node, layers) or NORMS.holds(node, layers):
+            continue
+        layer = layers[str(node.target)] if node.op == "call_module" else None
+        hides = layer is not None and any(weight.dim() > 1 for weight in layer.parameters())
+        multiplies = any(source not in from_pixels for source in node.all_input_nodes)
+        if hides or (multiplies and _MATRIX_PRODUCTS.holds(node, layers)):
+            kind = type(layer).__name__ if layer is not None else node.target
+            raise ValueError(
+                f"there is no pattern for the weights of the layer {node.name!r} ({kind}), "
+                "expected dense layers and convolutions in one or two dimensions"
+            )
 
 
-def _is_rectified(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
-    return any(isinstance(_layer(user, layers), ACTIVATIONS) for user in node.users)
+def _is_rectified(node: fx.Node, layers: Mapping[str, nn.Module]) -> bool:
+    """Whether a ReLU follows, perhaps behind a max-pooling or a change of shape."""
+    return any(
+        RECTIFIERS.holds(user, layers)
+        or (_ROUTES.holds(user, layers) and _is_rectified(user, layers))
+        for user in node.users
+    )
 
 
 def _fan_in(layer: nn.Module) -> int:

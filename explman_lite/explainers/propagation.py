@@ -8,24 +8,26 @@ derivatives, so that the second derivative an attack needs is the true one.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
 from explman_lite.explainers.base import Explainer, Explanation, class_logits, is_differentiated
+from explman_lite.explainers.kinds import RECTIFIERS
 from explman_lite.networks.layers import (
     Conv2d,
+    Geometry,
     convolution,
     transposed_convolution,
 )
 from explman_lite.networks.prepare import Network, as_network
-from explman_lite.networks.softplus import SmoothReLU
-
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, SmoothReLU)
-LINEAR = (Conv2d, nn.Linear)
+from explman_lite.networks.refusals import refuse_hidden_rectifiers
 
 
 class Passage:
@@ -34,11 +36,12 @@ class Passage:
     Attributes
     ----------
     node : fx.Node
-        The layer's place in the network's graph.
+        The layer's place in the network's graph. Where a layer returns several tensors, this is
+        the layer, and the passage is that of one of its tensors.
     layer : nn.Module or None
         The module; None for a function such as a sum.
     inputs : list of Tensor
-        What it was given.
+        What it was given that depends on the pixels.
     output : Tensor
         What it returned.
     relevance : Tensor
@@ -46,10 +49,19 @@ class Passage:
     """
 
     def __init__(self, walk: Walk, node: fx.Node, relevance: Tensor) -> None:
-        self.walk, self.node, self.relevance = walk, node, relevance
-        self.layer = walk.layers[str(node.target)] if node.op == "call_module" else None
+        self.walk, self.node, self.relevance = walk, walk.origins[node], relevance
+        is_module = self.node.op == "call_module"
+        self.layer = walk.layers[str(self.node.target)] if is_module else None
+        self.sources = list(walk.inputs[node])
         self.inputs = list(walk.inputs[node].values())
         self.output: Tensor = walk.env[node]
+
+    @property
+    def kind(self) -> str:
+        """What the layer is: the name of its class or function."""
+        if self.layer is not None:
+            return type(self.layer).__name__
+        return str(getattr(self.node.target, "__name__", self.node.target))
 
     def derivative(self, relevance: Tensor) -> list[Tensor]:
         """Pass ``relevance`` on to each input as the chain rule does.
@@ -79,6 +91,14 @@ class Walk(fx.Interpreter):
         (N, C, H, W), requiring a gradient.
     differentiable : bool
         Whether the result of the walk back will be differentiated.
+
+    Attributes
+    ----------
+    inputs : dict
+        For each node those of its inputs that depend on the pixels. What picks one of the several
+        tensors of a layer has the inputs of that layer.
+    origins : dict
+        For each node itself, or the layer of whose tensors it picks one.
     """
 
     def __init__(self, network: Network, images: Tensor, differentiable: bool) -> None:
@@ -86,7 +106,10 @@ class Walk(fx.Interpreter):
         self.extra_traceback = False
         self.network, self.differentiable = network, differentiable
         self.layers = dict(network.named_modules())
+        self.reached = reached(network.graph)
         self.inputs: dict[fx.Node, dict[fx.Node, Tensor]] = {}
+        self.origins: dict[fx.Node, fx.Node] = {}
+        network.verify(images)
         self.logits: Tensor = self.run(images)
 
     def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[Any, Any]:
@@ -99,8 +122,25 @@ class Walk(fx.Interpreter):
         if len(values) > 1:
             # A view is the same numbers under another name for autograd.
             values = {s: v.view_as(v) if torch.is_tensor(v) else v for s, v in values.items()}
-        self.inputs[n] = {s: v for s, v in values.items() if torch.is_tensor(v) and v.requires_grad}
+        picked = n.args[0] if n.target in {operator.getitem, getattr} else None
+        if isinstance(picked, fx.Node) and isinstance(values[picked], (tuple, list)):
+            self.inputs[n], self.origins[n] = self.inputs[picked], self.origins[picked]
+        else:
+            self.inputs[n], self.origins[n] = self._from_pixels(values), n
         return map_arg(n.args, values.__getitem__), map_arg(n.kwargs, values.__getitem__)
+
+    def _from_pixels(self, values: dict[fx.Node, Any]) -> dict[fx.Node, Tensor]:
+        """Pick the tensors that depend on the pixels: trained weights need gradients as well."""
+        return {
+            source: value
+            for source, value in values.items()
+            if source in self.reached and torch.is_tensor(value) and value.requires_grad
+        }
+
+    def again(self, node: fx.Node, values: Callable[[fx.Node], Any]) -> Any:
+        """Compute a node once more, with other values in place of those that it reads."""
+        args, kwargs = map_arg(node.args, values), map_arg(node.kwargs, values)
+        return getattr(self, node.op)(node.target, args, kwargs)
 
     def back(self, seed: Tensor, explainer: Propagation) -> Tensor:
         """Distribute ``seed`` (N, K) from the logits down to the pixels (N, C, H, W)."""
@@ -113,11 +153,12 @@ class Walk(fx.Interpreter):
                 split = node.all_input_nodes[0].name
                 raise ValueError(
                     f"{explainer.name} has no rule for the layer {split!r}: it returns several "
-                    "tensors"
+                    f"tensors, and {node.name!r} takes them all"
                 )
             passage = Passage(self, node, arriving.pop(node))
-            for source, share in zip(self.inputs[node], explainer.rule(passage), strict=True):
-                arriving[source] = arriving[source] + share if source in arriving else share
+            for source, share in zip(passage.sources, explainer.rule(passage), strict=True):
+                if share is not None:
+                    arriving[source] = arriving[source] + share if source in arriving else share
         (pixels,) = arriving.values()
         return pixels
 
@@ -132,6 +173,7 @@ class Propagation(Explainer):
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Walk forward, pick the logits, and walk back."""
         network = as_network(model)
+        self.check(network, images)
         differentiable = is_differentiated(network, images)
         with torch.enable_grad():
             follows = differentiable and images.requires_grad
@@ -144,12 +186,18 @@ class Propagation(Explainer):
             attribution = walk.back(picked, self)
         return Explanation(attribution, walk.logits if differentiable else walk.logits.detach())
 
+    def check(self, network: Network, images: Tensor) -> None:
+        """Refuse what the method cannot explain: here, nothing."""
+
     def seed(self, logits: Tensor) -> Tensor:
         """Return what is distributed, given the explained logits (N,): one each, as a gradient."""
         return torch.ones_like(logits)
 
-    def rule(self, passage: Passage) -> list[Tensor]:
-        """Pass relevance on to each input of a layer: by the layer's true derivative."""
+    def rule(self, passage: Passage) -> Sequence[Tensor | None]:
+        """Pass relevance on to each input of a layer: by the layer's true derivative.
+
+        An input that gets None gets nothing, and the walk does not go there.
+        """
         return passage.derivative(passage.relevance)
 
 
@@ -162,7 +210,8 @@ class GuidedBackprop(Propagation):
     Raises
     ------
     ValueError
-        On a call, if the network has no ReLU: nothing would be guided.
+        On a call, if the network has no ReLU, so that nothing would be guided, or one inside of a
+        layer that cannot be looked into.
 
     References
     ----------
@@ -176,27 +225,40 @@ class GuidedBackprop(Propagation):
     torch.Size([1, 3, 64, 64])
     """
 
-    def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Walk back through a network that has something to guide at."""
-        network = as_network(model)
-        if not any(isinstance(layer, ACTIVATIONS) for layer in network.modules()):
+    def check(self, network: Network, images: Tensor) -> None:
+        """Refuse a network without a ReLU, or with one that is out of reach."""
+        refuse_hidden_rectifiers(network, "be guided")
+        if not any(isinstance(layer, RECTIFIERS.modules) for layer in network.modules()):
             raise ValueError(
                 "GuidedBackprop has a rule for ReLU, and this network has none: the result would "
                 "be its gradient"
             )
-        return super().explain(network, images, classes)
 
-    def rule(self, passage: Passage) -> list[Tensor]:
+    def rule(self, passage: Passage) -> Sequence[Tensor | None]:
         """Drop what is negative above an activation."""
-        if isinstance(passage.layer, ACTIVATIONS):
+        if isinstance(passage.layer, RECTIFIERS.modules):
             return passage.derivative(passage.relevance.clamp(min=0))
         return super().rule(passage)
+
+
+def reached(graph: fx.Graph) -> dict[fx.Node, None]:
+    """Return the nodes that depend on the pixels, in order; all others read constants only."""
+    found: dict[fx.Node, None] = {}
+    for node in graph.nodes:
+        if node.op == "placeholder" or not found.keys().isdisjoint(node.all_input_nodes):
+            found[node] = None
+    return found
 
 
 def linear(layer: nn.Module, weight: Tensor, inputs: Tensor) -> Tensor:
     """Apply a layer with another weight and without its bias."""
     if isinstance(layer, Conv2d):
         return convolution(inputs, weight, None, layer.geometry)
+    if isinstance(layer, nn.Conv1d):
+        row, kernel = as_rows(inputs, weight)
+        return convolution(row, kernel, None, row_geometry(layer)).squeeze(2)
+    if isinstance(layer, nn.ConvTranspose2d):
+        return F.conv_transpose2d(inputs, weight, None, **_options(layer))
     return inputs @ weight.T
 
 
@@ -205,7 +267,32 @@ def transposed(layer: nn.Module, weight: Tensor, outputs: Tensor, inputs: Tensor
     if isinstance(layer, Conv2d):
         size = torch.Size((len(outputs), *inputs.shape[1:]))
         return transposed_convolution(outputs, weight, layer.geometry, size)
+    if isinstance(layer, nn.Conv1d):
+        outputs, weight = as_rows(outputs, weight)
+        size = torch.Size((len(outputs), inputs.shape[1], 1, inputs.shape[2]))
+        return transposed_convolution(outputs, weight, row_geometry(layer), size).squeeze(2)
+    if isinstance(layer, nn.ConvTranspose2d):
+        options = _options(layer)
+        del options["output_padding"]
+        return F.conv2d(outputs, weight, None, **options)
     return outputs @ weight
+
+
+def as_rows(*values: Tensor) -> tuple[Tensor, ...]:
+    """Make rows of one-dimensional signals (N, C, L): pictures (N, C, 1, L)."""
+    return tuple(value.unsqueeze(2) for value in values)
+
+
+def row_geometry(layer: nn.Conv1d) -> Geometry:
+    """Return how a one-dimensional convolution slides along a row."""
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        raise ValueError(f"only Conv1d with numeric zero padding is supported, got {layer}")
+    return Geometry((1, *layer.stride), (0, *layer.padding), (1, *layer.dilation), layer.groups)
+
+
+def _options(layer: nn.ConvTranspose2d) -> dict[str, Any]:
+    names = ("stride", "padding", "output_padding", "groups", "dilation")
+    return {name: getattr(layer, name) for name in names}
 
 
 def weight_of(layer: nn.Module) -> Tensor:

@@ -1,7 +1,7 @@
 """The one list of explainers, and the one list of defences: everything iterates over them.
 
-To add an explainer, write its class and add its card here; command line, playground, benchmark,
-tests and the tables of the book follow.
+To add an explainer, write its class and add its card and its name here; the command line, the
+playground, the benchmark, the tests and the tables of the book follow.
 """
 
 from __future__ import annotations
@@ -21,6 +21,23 @@ from explman_lite.explainers.patterns import PatternAttribution, fit_patterns
 from explman_lite.explainers.propagation import GuidedBackprop
 from explman_lite.explainers.smoothed import BetaSmoothing
 
+__all__ = [
+    "DEFENSES",
+    "EXPLAINERS",
+    "LRP",
+    "BetaSmoothing",
+    "DefenseCard",
+    "ExplainerCard",
+    "Gradient",
+    "GradientTimesInput",
+    "GuidedBackprop",
+    "IntegratedGradients",
+    "PatternAttribution",
+    "SmoothGrad",
+    "fit_patterns",
+]
+"""What `explman_lite` hands on to its users."""
+
 
 @dataclass(frozen=True)
 class ExplainerCard:
@@ -31,18 +48,20 @@ class ExplainerCard:
     name : str
         The name of its class, as in the recorded tables.
     title : str
-        Its name for people.
+        Its name in figures and menus.
     family : {"gradient", "guided", "propagation", "average"}
-        What it makes of the network: its gradient, the gradient with another rule at ReLUs,
-        relevance handed down from layer to layer, or an average of another explainer.
+        How it reads the network: by its gradient, by the gradient with another rule at ReLUs, by
+        relevance passed down from layer to layer, or as an average of another explainer.
     build : callable
-        Returns the explainer, given what ``fit`` returned, if anything, and ``points``.
+        Returns the explainer; takes what ``fit`` returned, if there is one, and the parameter that
+        ``points`` names.
     in_paper : bool
         Whether Dombrowski et al. (2019) attack it.
     points : str or None
-        The parameter that says at how many points it looks; None where it looks at one.
+        The parameter for the number of points at which it evaluates the network; None where that
+        is always one.
     fit : callable or None
-        What has to be fitted to a network and pictures first; None if nothing.
+        Fits what it needs to a network and pictures (N, C, H, W); None if it needs nothing.
     """
 
     name: str
@@ -55,7 +74,7 @@ class ExplainerCard:
 
     @property
     def option(self) -> str:
-        """The title as an option of the command line: small letters and hyphens."""
+        """The title as an option of the command line: lower-case letters and hyphens."""
         return self.title.replace("×", "times").lower().replace(" ", "-")
 
     def make(
@@ -70,22 +89,28 @@ class ExplainerCard:
         Parameters
         ----------
         model : nn.Module, optional
-            The network to fit it to, if the method needs that.
+            The network to fit it to, if the method needs fitting.
         images : Tensor, optional
-            (N, C, H, W) in [0, 1], the pictures to fit it to, if the method needs that.
+            (N, C, H, W) in [0, 1], the pictures to fit it to, if the method needs fitting.
         points : int, optional
-            At how many points an averaging method looks; its default if not given.
+            At how many points an averaging method evaluates the network; its default if not given,
+            and ignored by all other methods.
+
+        Returns
+        -------
+        Explainer
+            Ready to be called.
 
         Raises
         ------
         ValueError
-            If the method has to be fitted and ``model`` or ``images`` are missing.
+            If the method has to be fitted, and ``model`` or ``images`` is missing.
 
         Examples
         --------
         >>> import explman_lite as el
         >>> el.EXPLAINERS["IntegratedGradients"].make(points=10)
-        IntegratedGradients(steps=10)
+        IntegratedGradients(steps=10, baseline=0.0)
         """
         options = {} if self.points is None or points is None else {self.points: points}
         if self.fit is None:
@@ -97,20 +122,20 @@ class ExplainerCard:
 
 @dataclass(frozen=True)
 class DefenseCard:
-    """What is known of a defence: another map in place of an explainer's own.
+    """What is known of a defence, and which map it shows in place of an explainer's own.
 
     Attributes
     ----------
     name : str
-        As in the recorded tables.
+        Its name in the recorded tables.
     title : str
-        Its name for people.
+        Its name in figures and menus.
     family : {"none", "softplus", "noise"}
         What smooths the map.
     strength : float
         β, or the number of samples; NaN where nothing smooths.
     wrap : callable
-        From an explainer to the defended one.
+        Turns an explainer into the defended one.
     """
 
     name: str
@@ -120,7 +145,17 @@ class DefenseCard:
     wrap: Callable[[Explainer], Explainer]
 
     def make(self, explainer: Explainer | None = None) -> Explainer:
-        """Return the defended explainer, of the gradient unless told otherwise.
+        """Return a defended explainer.
+
+        Parameters
+        ----------
+        explainer : Explainer, optional
+            The one to defend, the gradient if not given.
+
+        Returns
+        -------
+        Explainer
+            The one whose map is shown instead.
 
         Examples
         --------
@@ -161,10 +196,11 @@ EXPLAINERS: dict[str, ExplainerCard] = {
 
 
 UNPROTECTED = "Gradient"
-"""The map that nothing smooths, which every defence is compared with."""
+"""The name of the defence that does nothing, which all others are compared with."""
 
 
 def _softplus(beta: float) -> DefenseCard:
+    """Return the card of β-smoothing."""
     return DefenseCard(
         f"BetaSmoothing({beta:g})",
         f"β = {beta:g}",
@@ -175,6 +211,7 @@ def _softplus(beta: float) -> DefenseCard:
 
 
 def _noise(samples: int) -> DefenseCard:
+    """Return the card of SmoothGrad around any explainer."""
     return DefenseCard(
         f"SmoothGrad({samples})",
         f"SmoothGrad, {samples} samples",
@@ -192,4 +229,4 @@ DEFENSES: dict[str, DefenseCard] = {
         *(_noise(samples) for samples in (2, 5, 10)),
     )
 }
-"""The defences by name, the undefended map first: smoothed by softplus, or averaged over noise."""
+"""The defences by name: none, smoothing by softplus, averaging over noise."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from explman_lite.explainers.base import Explainer, Explanation, Wrapper, check_explainer
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.smoothing import smoothed
-from explman_lite.validation import check_positive
+from explman_lite.validation import check_positive, plain_numbers
 
 _SMOOTHED: WeakKeyDictionary[Network, dict[float, Network]] = WeakKeyDictionary()
 """The smoothed twins of prepared networks, by β: made once, and gone with their network."""
@@ -52,6 +52,7 @@ class BetaSmoothing(Wrapper):
 
     def __post_init__(self) -> None:
         """Refuse parameters that are not of the form above."""
+        plain_numbers(self)
         check_explainer(self.explainer)
         check_positive(beta=self.beta)
 

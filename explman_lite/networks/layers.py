@@ -165,7 +165,7 @@ class Conv2d(nn.Conv2d):
                 f"only convolutions with numeric zero padding are supported, got {layer}"
             )
         ours = cls.__new__(cls)
-        ours.__dict__.update(layer.__dict__)
+        ours.__dict__.update(_with_own_hooks(layer))
         ours._parameters, ours._buffers = dict(layer._parameters), dict(layer._buffers)
         ours._modules = {}
         return ours
@@ -248,6 +248,14 @@ def _constant(value: Tensor) -> nn.Parameter:
     return nn.Parameter(value.detach(), requires_grad=False)
 
 
+def _with_own_hooks(layer: nn.Module) -> dict[str, Any]:
+    """Return a layer's attributes, its dictionaries of hooks as copies: nobody shares them."""
+    return {
+        name: copy.copy(value) if name.endswith("_hooks") else value
+        for name, value in vars(layer).items()
+    }
+
+
 def own(layer: nn.Module) -> nn.Module:
     """Return a copy of a layer, and of what is inside it, that shares its parameters.
 
@@ -258,6 +266,7 @@ def own(layer: nn.Module) -> nn.Module:
     if isinstance(layer, (nn.ReLU, nn.ReLU6)):
         return type(layer)()
     ours = copy.copy(layer)
+    ours.__dict__.update(_with_own_hooks(layer))
     ours._parameters, ours._buffers = dict(layer._parameters), dict(layer._buffers)
     ours._modules = {
         name: None if part is None else own(part) for name, part in layer._modules.items()

@@ -6,36 +6,23 @@ function that the network computes as it was.
 
 from __future__ import annotations
 
-import inspect
+import copy
 import operator
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from explman_lite.networks.functional import as_module, layer_input
+from explman_lite.networks.in_place import leave_in_place
 from explman_lite.networks.layers import FoldedConv2d
 
 Modules = dict[str, nn.Module]
 """The modules of a network by name, those that a pass adds among them."""
 
-_CALLS_OF_MODULES: dict[Any, Callable[..., nn.Module]] = {
-    F.relu: lambda inplace=False: nn.ReLU(),
-    F.relu6: lambda inplace=False: nn.ReLU6(),
-    torch.relu: nn.ReLU,
-    "relu": nn.ReLU,
-    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
-    F.avg_pool2d: nn.AvgPool2d,
-    F.max_pool2d: nn.MaxPool2d,
-}
-_IN_PLACE: dict[Any, Callable[..., Any]] = {
-    operator.iadd: operator.add,
-    "add_": torch.add,
-    torch.relu_: torch.relu,
-    "relu_": torch.relu,
-}
 _DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Identity)
 
 
@@ -71,56 +58,25 @@ def drop_dropout(graph: fx.Graph, modules: Modules) -> None:
             graph.erase_node(node)
 
 
-def leave_in_place(graph: fx.Graph, modules: Modules) -> None:
-    """Let every layer return a new tensor, and hand that to all who read its input after it."""
-    order = {node: place for place, node in enumerate(graph.nodes)}
-    for node in graph.nodes:
-        if _works_in_place(node, modules):
-            node.all_input_nodes[0].replace_all_uses_with(
-                # A default binds this round's node: the loop has moved on when the rest is called.
-                node,
-                delete_user_cb=lambda user, node=node: order[user] > order[node],
-            )
-            if node.op != "call_module":
-                _replace_in_place_call(node)
-
-
-def _works_in_place(node: fx.Node, modules: Modules) -> bool:
-    if node.op == "call_module":
-        return bool(getattr(modules[str(node.target)], "inplace", False))
-    is_call = node.op in {"call_function", "call_method"}
-    return is_call and (node.target in _IN_PLACE or _named_arguments(node).get("inplace", False))
-
-
-def _replace_in_place_call(node: fx.Node) -> None:
-    if node.target in _IN_PLACE:
-        node.op, node.target = "call_function", _IN_PLACE[node.target]
-    else:
-        node.args, node.kwargs = (), {**_named_arguments(node), "inplace": False}
-
-
-def _named_arguments(node: fx.Node) -> dict[str, Any]:
-    """Return the arguments of a call of `torch.nn.functional`; of others nothing."""
-    if not callable(node.target) or node.target.__module__ != F.__name__:
-        return {}
-    return inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments
-
-
 def use_modules(graph: fx.Graph, modules: Modules) -> None:
-    """Turn functional layers into modules, so that they can be found and replaced.
-
-    A call with an argument that is computed, such as a size, stays a function.
-    """
+    """Turn functional layers into modules, so that they can be found, folded and replaced."""
     for node in list(graph.nodes):
-        is_call = node.op in {"call_function", "call_method"} and node.target in _CALLS_OF_MODULES
-        if is_call and len(node.all_input_nodes) == 1:
-            options = {key: value for key, value in node.kwargs.items() if key != "input"}
-            name = free_name(node.name, graph, modules)
-            modules[name] = _CALLS_OF_MODULES[node.target](*node.args[1:], **options)
-            with graph.inserting_before(node):
-                replacement = graph.call_module(name, (node.all_input_nodes[0],))
-            node.replace_all_uses_with(replacement)
-            graph.erase_node(node)
+        module = as_module(node, modules)
+        if module is None:
+            continue
+        if node.op == "call_module":
+            modules[node.target] = module
+            continue
+        name = free_name(node.name, graph, modules)
+        modules[name] = module
+        with graph.inserting_before(node):
+            replacement = graph.call_module(name, (layer_input(node),))
+        node.replace_all_uses_with(replacement)
+        constants = [read for read in node.all_input_nodes if read.op == "get_attr"]
+        graph.erase_node(node)
+        for constant in constants:
+            if not constant.users:
+                graph.erase_node(constant)
 
 
 def free_name(name: str, graph: fx.Graph, modules: Modules) -> str:
@@ -129,6 +85,74 @@ def free_name(name: str, graph: fx.Graph, modules: Modules) -> str:
     while name in taken:
         name += "_"
     return name
+
+
+_PADS: dict[str, Callable[[tuple[int, int, int, int]], nn.Module]] = {
+    "zeros": nn.ZeroPad2d,
+    "reflect": nn.ReflectionPad2d,
+    "replicate": nn.ReplicationPad2d,
+    "circular": nn.CircularPad2d,
+}
+
+
+def pad_explicitly(graph: fx.Graph, modules: Modules) -> None:
+    """Put all padding but a number of zeros on both sides into a layer before the convolution."""
+    for name in dict.fromkeys(called(graph)):
+        layer = modules[name]
+        if not isinstance(layer, nn.Conv2d) or _pads_with_zeros(layer):
+            continue
+        left, right, top, bottom = widths = _padding(layer)
+        explicit = layer.padding_mode != "zeros" or left != right or top != bottom
+        plain = copy.copy(layer)
+        plain.padding = (0, 0) if explicit else (top, left)
+        plain.padding_mode = "zeros"
+        modules[name] = plain
+        if explicit and any(widths):
+            pad = free_name(f"{name}_padding", graph, modules)
+            modules[pad] = _PADS[layer.padding_mode](widths)
+            for node in graph.find_nodes(op="call_module", target=name):
+                with graph.inserting_before(node):
+                    padded = graph.call_module(pad, (node.all_input_nodes[0],))
+                node.replace_input_with(node.all_input_nodes[0], padded)
+
+
+def _pads_with_zeros(layer: nn.Conv2d) -> bool:
+    return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+
+
+def _padding(layer: nn.Conv2d) -> tuple[int, int, int, int]:
+    """Return how much a convolution pads: left, right, top, bottom."""
+    if layer.padding == "valid":
+        return 0, 0, 0, 0
+    if layer.padding != "same":
+        height, width = cast(tuple[int, int], layer.padding)
+        return width, width, height, height
+    # As PyTorch does it: where the sum is odd, the larger part is to the right and at the bottom.
+    height, width = (
+        step * (side - 1) for side, step in zip(layer.kernel_size, layer.dilation, strict=True)
+    )
+    return width // 2, (width + 1) // 2, height // 2, (height + 1) // 2
+
+
+def drop_checks_of_rank(graph: fx.Graph, modules: Modules) -> None:
+    """Leave out assertions on how many dimensions a value has: pictures always have four.
+
+    They hold for all pictures or for none, and keep batch norm from being folded, as in timm.
+    """
+    nodes = list(graph.nodes)
+    ranks = {n for n in nodes if (n.target, *n.args[1:]) in [(getattr, "ndim"), ("dim",)]}
+    for node in nodes:
+        compared = node.all_input_nodes if node.target is torch._assert else []
+        if compared and all(_compares(value, ranks) for value in compared):
+            graph.erase_node(node)
+    for node in reversed(nodes):
+        if not node.users and (node in ranks or _compares(node, ranks)):
+            graph.erase_node(node)
+
+
+def _compares(node: fx.Node, values: set[fx.Node]) -> bool:
+    """Whether a node asks if one of the values is equal to a number, or to another of them."""
+    return node.target is operator.eq and values.issuperset(node.all_input_nodes)
 
 
 def fold_batch_norm(graph: fx.Graph, modules: Modules) -> None:
@@ -169,6 +193,8 @@ PASSES: tuple[Callable[[fx.Graph, Modules], None], ...] = (
     drop_dropout,
     leave_in_place,
     use_modules,
+    pad_explicitly,
+    drop_checks_of_rank,
     fold_batch_norm,
 )
 """The passes in their order."""

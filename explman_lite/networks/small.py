@@ -1,4 +1,4 @@
-"""Small networks, trained by scripts in ``benchmarks/``, whose weights this package carries."""
+"""Small networks, trained by scripts in ``benchmarks/``; their weights are part of the package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHECKPOINTS = Path(__file__).parents[1] / "data"
 
 
 def build_digits_vgg() -> nn.Sequential:
-    """Build the untrained network: three pairs of convolutions, two dense layers.
+    """Build the untrained ``digits_vgg``: three pairs of convolutions and two dense layers.
 
     Input (N, 1, 32, 32) in [0, 1], output logits (N, 10).
     """

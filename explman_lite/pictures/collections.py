@@ -24,11 +24,11 @@ _FOR_PATTERNS = 64
 
 
 class Pictures(ABC):
-    """A collection of pictures with names, and some more to fit patterns on."""
+    """A collection of pictures with names, and some to fit patterns to."""
 
     @abstractmethod
     def picture(self, index: int) -> Tensor:
-        """Return one picture (C, H, W), float32 in [0, 1]."""
+        """Return one picture, (C, H, W), float32 in [0, 1]."""
 
     @abstractmethod
     def name(self, index: int) -> str:
@@ -36,11 +36,11 @@ class Pictures(ABC):
 
     @abstractmethod
     def for_patterns(self) -> Tensor:
-        """Return the pictures (N, C, H, W) that patterns are fitted on."""
+        """Return the pictures, (N, C, H, W), that patterns are fitted to."""
 
 
 class Digits(Pictures):
-    """The test digits; patterns are fitted on the digits that the network was trained on."""
+    """The test digits; patterns are fitted to the training digits."""
 
     def __init__(self) -> None:
         self._images, _ = load_digits("test")
@@ -50,7 +50,7 @@ class Digits(Pictures):
         return self._images[index]
 
     def name(self, index: int) -> str:
-        """Return its number in the test split."""
+        """Return the digit's number in the test split."""
         return str(index)
 
     def for_patterns(self) -> Tensor:
@@ -59,12 +59,12 @@ class Digits(Pictures):
 
 
 class Photographs(Pictures):
-    """The photographs that come with packages; all of them serve to fit patterns.
+    """The photographs that come with packages; patterns are fitted to all of them.
 
     Parameters
     ----------
     size : int
-        Height and width in pixels; 160 is half of the pixels of training, in half the time.
+        Height and width in pixels; at 160 an attack takes half the time that it takes at 224.
     """
 
     def __init__(self, size: int = 160) -> None:
@@ -75,7 +75,7 @@ class Photographs(Pictures):
         return load_photo(photo_names()[index], self._size)[0]
 
     def name(self, index: int) -> str:
-        """Return its name."""
+        """Return the photograph's name."""
         return photo_names()[index]
 
     def for_patterns(self) -> Tensor:
@@ -84,12 +84,21 @@ class Photographs(Pictures):
 
 
 class Imagenette(Pictures):
-    """The validation pictures of Imagenette, ten classes of ImageNet; patterns use others.
+    """The validation pictures of Imagenette, ten classes of ImageNet.
+
+    Patterns are fitted to training pictures.
 
     Parameters
     ----------
     folder : Path
-        Where the archive (about 340 MB) is, or is downloaded to.
+        Where the archive (about 340 MB) is, or else is downloaded to.
+
+    Raises
+    ------
+    ValueError
+        If pictures are missing from the folder.
+    OSError
+        If the archive cannot be downloaded.
 
     References
     ----------
@@ -100,11 +109,11 @@ class Imagenette(Pictures):
         self._paths = {split: _imagenette_paths(folder, split) for split in _SPLIT_SIZES}
 
     def picture(self, index: int) -> Tensor:
-        """Return a validation picture: its middle 224 × 224 pixels after scaling to 256."""
+        """Return the middle 224 × 224 pixels of a validation picture, scaled to 256."""
         return _cropped(self._paths["val"][index])
 
     def name(self, index: int) -> str:
-        """Return the name of its file."""
+        """Return the name of the picture's file."""
         return self._paths["val"][index].stem
 
     def for_patterns(self) -> Tensor:
@@ -114,16 +123,16 @@ class Imagenette(Pictures):
 
 
 class Generated(Pictures):
-    """Coloured clouds of 64 × 64 pixels, to test the code with."""
+    """Coloured clouds of 64 × 64 pixels, for testing the code."""
 
     def picture(self, index: int) -> Tensor:
-        """Return the cloud of that number."""
+        """Return the cloud that is drawn with the index as seed."""
         coarse = np.random.default_rng(index).random((1, 3, 8, 8), dtype=np.float32)
         clouds = F.interpolate(torch.from_numpy(coarse), size=(64, 64), mode="bicubic")
         return clouds[0].clamp(0, 1)
 
     def name(self, index: int) -> str:
-        """Say that it is made up."""
+        """Return a name that shows that the picture is made up."""
         return f"generated-{index}"
 
     def for_patterns(self) -> Tensor:
@@ -133,14 +142,19 @@ class Generated(Pictures):
 
 @lru_cache(maxsize=1)
 def open_pictures(collection: str, data: str | None = None) -> Pictures:
-    """Open a collection, once per process.
+    """Open a collection of pictures, and keep the one that was opened last.
 
     Parameters
     ----------
     collection : str
         `DIGITS`, `PHOTOGRAPHS`, `SMALL_PHOTOGRAPHS`, `IMAGENETTE` or `GENERATED`.
     data : str, optional
-        Folder for what has to be downloaded; `default_folder` if not given.
+        Folder for downloaded pictures; `default_folder` if not given.
+
+    Returns
+    -------
+    Pictures
+        The collection.
 
     Raises
     ------
@@ -163,12 +177,12 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
 
 
 def default_folder() -> Path:
-    """Return the folder for downloaded pictures: beside the weights that torchvision downloads."""
+    """Return the folder for downloaded pictures, next to the weights that torchvision downloads."""
     return Path(torch.hub.get_dir()) / "pictures"
 
 
 def _imagenette_paths(folder: Path, split: str) -> list[Path]:
-    """List a split's files, after a download if need be."""
+    """List the files of a split in order, after a download if necessary."""
     from torchvision.datasets import Imagenette as Archive
 
     missing = not (folder / _IMAGENETTE_FOLDER).exists()
@@ -190,6 +204,7 @@ def _imagenette_paths(folder: Path, split: str) -> list[Path]:
 
 
 def _cropped(path: Path) -> Tensor:
+    """Read a picture as the networks were evaluated: (3, 224, 224) in [0, 1]."""
     from PIL import Image
     from torchvision.transforms import v2
 

@@ -19,15 +19,15 @@ def load_digits(split: Literal["train", "test"] = "test") -> tuple[Tensor, Tenso
     Parameters
     ----------
     split : {"train", "test"}
-        1,437 digits that `digits_vgg` was trained on, or 360 that it never saw. Both hold all
-        classes in equal shares, in an order drawn once and for all.
+        The 1,437 digits that ``digits_vgg`` was trained on, or the 360 that it never saw. In both
+        the ten classes are about equally frequent; their order was drawn once and for all.
 
     Returns
     -------
     images : Tensor
         (N, 1, 32, 32), float32 in [0, 1].
     labels : Tensor
-        (N,) int64 from 0 to 9.
+        (N,), int64 from 0 to 9.
 
     Raises
     ------

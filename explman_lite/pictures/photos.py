@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import bidirectional
 
+import matplotlib
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from matplotlib.ft2font import FT2Font
+from PIL import Image, ImageDraw, ImageFont, ImageOps, features
 from torch import Tensor
+
+from explman_lite.pictures.brightness import in_eight_bits
+from explman_lite.validation import is_integer
 
 
 class Photo(NamedTuple):
@@ -45,7 +51,9 @@ def photo_names() -> list[str]:
 def load_photo(name: str | Path, size: int = 224) -> Tensor:
     """Load a photograph: the largest square in its middle, scaled.
 
-    A picture is turned upright as its camera noted, and what is transparent lies on white.
+    A picture is turned upright as its camera noted, and what is transparent lies on white. Numbers
+    of more than 8 bits are scaled by the largest that their bits can hold, floating-point numbers
+    lie in [0, 1].
 
     ============ ===================================== ============= ===============
     name         what it shows, author                 licence       carried by
@@ -73,8 +81,8 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
     Raises
     ------
     ValueError
-        If the name is neither known nor a readable image of bearable size, or ``size`` is not
-        positive.
+        If the name is neither known nor a readable image of bearable size, if nothing says which
+        number in the file is white, or if ``size`` is no positive integer.
 
     Examples
     --------
@@ -82,8 +90,7 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
     >>> el.load_photo("chelsea", size=64).shape
     torch.Size([1, 3, 64, 64])
     """
-    if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    _check_size(size)
     path = _photo_path(PHOTOS[str(name)]) if str(name) in PHOTOS else Path(name)
     if not path.is_file():
         raise ValueError(
@@ -92,8 +99,9 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
         )
     try:
         with Image.open(path) as opened:
-            picture = _in_eight_bits(ImageOps.exif_transpose(opened)).convert("RGB")
-    except (OSError, Image.DecompressionBombError) as error:
+            upright, tags = ImageOps.exif_transpose(opened), getattr(opened, "tag_v2", {})
+            picture = _on_white(in_eight_bits(upright, tags, path.name)).convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path.name} is not an image that can be read: {error}") from error
     edge = min(picture.size)
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
@@ -102,11 +110,8 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
     return torch.from_numpy(pixels / 255).permute(2, 0, 1).unsqueeze(0).contiguous()
 
 
-def _in_eight_bits(picture: Image.Image) -> Image.Image:
-    """Scale 16 bits of grey to 8, which Pillow would clip, and put what is transparent on white."""
-    if picture.mode.startswith("I"):
-        scaled = (np.asarray(picture) / 257).round().clip(0, 255)
-        return Image.fromarray(scaled.astype(np.uint8))
+def _on_white(picture: Image.Image) -> Image.Image:
+    """Put what is transparent on white."""
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -116,7 +121,8 @@ def _in_eight_bits(picture: Image.Image) -> Image.Image:
 def text_target(text: str, size: int = 224) -> Tensor:
     """Draw a sentence as a target map: what an explanation should never say.
 
-    The words are set as large as they fit, one line below the other, on a background of zero.
+    The words are set as large as they fit, one line below the other, on a background of zero: in
+    Pillow's own font if they are plain ASCII, otherwise in DejaVu Sans, which knows most alphabets.
 
     Parameters
     ----------
@@ -133,7 +139,8 @@ def text_target(text: str, size: int = 224) -> Tensor:
     Raises
     ------
     ValueError
-        If the text is empty, or so long that it cannot be drawn legibly.
+        If the text is empty, holds characters that the font does not know, or is so long that it
+        cannot be drawn legibly; if ``size`` is no positive integer.
 
     References
     ----------
@@ -145,8 +152,12 @@ def text_target(text: str, size: int = 224) -> Tensor:
     >>> el.text_target("this explanation was manipulated").shape
     torch.Size([1, 224, 224])
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a string, got {type(text).__name__}")
     if not text.strip():
         raise ValueError("text must not be empty")
+    _check_size(size)
+    _check_drawable(text)
     lines, font = _largest_setting(text, size)
     canvas = Image.new("L", (size, size))
     ImageDraw.Draw(canvas).multiline_text(
@@ -156,19 +167,23 @@ def text_target(text: str, size: int = 224) -> Tensor:
     return (pixels / pixels.mean()).unsqueeze(0)
 
 
+_LARGEST_SIZE = 10_000
+"""Beyond, a picture of floats has more than a gigabyte."""
 _SMALLEST_FONT = 8
 _RULER_FONT = 100
+_DEJAVU = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
 
 
 def _largest_setting(
     text: str, size: int
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
     """Break the text at the number of lines that lets its letters be largest."""
+    text = "".join(" " if sign.isspace() and sign != "\n" else sign for sign in text)
     words = text.split()
     most_lines = min(len(words), max(size // _SMALLEST_FONT, 1))
     settings = [text] if "\n" in text else [_broken(words, n + 1) for n in range(most_lines)]
     ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
-    font = ImageFont.load_default(_RULER_FONT)
+    font = _font(text, _RULER_FONT)
     extents = []
     for lines in settings:
         left, top, right, bottom = ruler.multiline_textbbox((0, 0), lines, font=font)
@@ -177,7 +192,24 @@ def _largest_setting(
     font_size = int(0.95 * size / smallest * _RULER_FONT)
     if font_size < _SMALLEST_FONT:
         raise ValueError(f"the text is too long to be drawn legibly on {size} × {size} pixels")
-    return settings[extents.index(smallest)], ImageFont.load_default(font_size)
+    return settings[extents.index(smallest)], _font(text, font_size)
+
+
+def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size) if text.isascii() else ImageFont.truetype(_DEJAVU, size)
+
+
+def _check_drawable(text: str) -> None:
+    """Refuse what the larger font would draw as boxes, all alike, or in the wrong direction."""
+    known = FT2Font(_DEJAVU).get_charmap()
+    unknown = {sign for sign in text if not sign.isspace() and ord(sign) not in known}
+    if unknown:
+        raise ValueError(
+            "text holds characters that the font DejaVu Sans cannot draw: "
+            f"{', '.join(map(repr, sorted(unknown)))}"
+        )
+    if any(bidirectional(sign) in {"R", "AL"} for sign in text) and not features.check("raqm"):
+        raise ValueError("text runs from right to left, which needs Pillow with the library Raqm")
 
 
 def _broken(words: list[str], lines: int) -> str:
@@ -190,6 +222,13 @@ def _broken(words: list[str], lines: int) -> str:
             rows.append([])
         rows[-1].append(word)
     return "\n".join(" ".join(row) for row in rows)
+
+
+def _check_size(size: int) -> None:
+    if not is_integer(size) or size < 1:
+        raise ValueError(f"size must be an integer of at least 1 pixel, got {size}")
+    if size > _LARGEST_SIZE:
+        raise ValueError(f"size must be at most {_LARGEST_SIZE} pixels, got {size}")
 
 
 def _photo_path(photo: Photo) -> Path:

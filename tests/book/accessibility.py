@@ -14,6 +14,15 @@ axe.run({
 })
 """
 
+# What a narrow screen adds: tables and code that can be scrolled, but not by the keyboard.
+SCROLLING = """
+axe.run({
+  resultTypes: ["violations"],
+  preload: false,
+  runOnly: ["scrollable-region-focusable"],
+})
+"""
+
 # Reading contrast is what takes axe its time, and a page repeats few pairings of ink and paper
 # thousands of times: one of each is enough. Formulas have their colour from the text around them.
 CONTRAST = """
@@ -47,7 +56,8 @@ CONTRAST = """
 
 def findings(page: Page, check: str) -> list[str]:
     """Run axe on a page and say what it finds wrong, and where."""
-    page.evaluate(AXE)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
     return [
         f"{violation['id']}: {node['html'][:150]} {node['failureSummary']}"
         for violation in page.evaluate(check)["violations"]

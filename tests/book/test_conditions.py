@@ -116,8 +116,9 @@ def test_without_javascript_a_page_tells_all(plain_page, address, written_pages)
         plain_page.goto(f"{address}/{name}")
         # The options of a quiz close one another.
         folded = plain_page.locator("article details:not([open], [name]) > summary")
-        while folded.count():
+        if folded.count():
             folded.first.click()
+            folded.evaluate_all("all => all.forEach((one) => (one.parentElement.open = true))")
         for parts in (
             "article h1",
             "article p:not(summary *, details[name] *)",

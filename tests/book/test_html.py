@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import imagesize
 import pytest
 from bs4 import BeautifulSoup
-from pages import parse
+from pages import has_anchor, parse
 
 import explman_lite
 
@@ -49,11 +49,6 @@ def resources(page: BeautifulSoup) -> list[str]:
         if FETCHED_LINKS & set(link.get("rel", [])):
             found.append(link["href"])
     return found
-
-
-def has_anchor(path: Path, anchor: str) -> bool:
-    """Say whether a page can be entered at an anchor; the empty one is its top."""
-    return not anchor or parse(path).find(id=anchor) is not None
 
 
 def test_root_leads_to_the_cover(html):

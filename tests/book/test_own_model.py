@@ -3,9 +3,11 @@
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from PIL import Image
 from printed_code import blocks, quickened
@@ -110,17 +112,39 @@ def attack(network: nn.Module, low: float = 0.0, **options: object) -> None:
 
 
 SAME_PADDING = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"))
-SHUFFLENET, MOBILENET = models.shufflenet_v2_x0_5, models.mobilenet_v3_small
+MOBILENET = models.mobilenet_v3_small
+
+
+class Squared(nn.Module):
+    """Multiplies a signal by itself."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images * images).flatten(1)
+
+
+def tokens() -> nn.Module:
+    """Build a network that hides its ReLU and its weights in one of PyTorch's large layers."""
+    layer = nn.TransformerEncoderLayer(SIZE, 2, 8, batch_first=True)
+    return nn.Sequential(nn.Flatten(1, 2), layer, nn.Flatten()).eval()
+
+
+def explain_half() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).half().eval()
+    el.LRP()(network, torch.ones(1, 3, 2, 2).half(), torch.tensor([1]))
+
+
 MISHAPS = {
     "images must lie in [0, 1]": lambda: attack(nn.Flatten(), low=-2),
     "cannot trace VGG": lambda: el.prepare(VGG()),
     "only convolutions with": lambda: el.prepare(SAME_PADDING),
-    "LRP has no rule for the layer 'cl": lambda: explain(el.LRP(), MOBILENET()),
-    "LRP has no rule for the layer 'me": lambda: explain(el.LRP(), models.mnasnet0_5()),
+    "LRP has no rule for the layer 'en": lambda: explain(el.LRP(), small_transformer()),
+    "LRP has no rule for the product": lambda: explain(el.LRP(), Squared()),
+    "LRP needs float32": explain_half,
     "the network holds no ReLU": lambda: attack(small_transformer()),
     "derivative for aten::hardsigmoid": lambda: attack(MOBILENET()),
     "GuidedBackprop has a": lambda: explain(el.GuidedBackprop(), small_transformer()),
-    "GuidedBackprop has no": lambda: explain(el.GuidedBackprop(), SHUFFLENET()),
+    "GuidedBackprop cannot": lambda: explain(el.GuidedBackprop(), tokens()),
+    "there is no pattern": lambda: el.fit_patterns(tokens(), torch.rand(2, 3, SIZE, SIZE)),
     "derivative for aten::_scaled": lambda: attack(small_transformer(), beta=None),
 }
 
@@ -138,3 +162,60 @@ def test_every_quoted_message_is_provoked():
     quoted = "".join(blocks(PAGE, "text")).splitlines()
     assert len(quoted) == len(MISHAPS)
     assert all(any(line.startswith(beginning) for beginning in MISHAPS) for line in quoted)
+
+
+def rows_of_networks() -> list[tuple[str, str, list[str]]]:
+    """Return library, network and what the page says of it, for every network of its table."""
+    found = []
+    for row in re.findall(r"^\| (torchvision|timm)'s (.*) \|$", PAGE, flags=re.MULTILINE):
+        library, (names, *columns) = row[0], row[1].split(" | ")
+        found += [(library, name, columns) for name in re.findall("`(.*?)`", names)]
+    return found
+
+
+def built(library: str, name: str) -> nn.Module:
+    torch.manual_seed(0)
+    if library == "timm":
+        options = {"img_size": SIZE} if name.startswith("vit") else {}
+        return timm.create_model(name, pretrained=False, num_classes=4, **options).eval()
+    options = {"image_size": SIZE} if name.startswith("vit") else {}
+    if name in {"googlenet", "inception_v3"}:
+        # What torchvision sets when it loads trained weights.
+        options = {"init_weights": False, "transform_input": True}
+    network = models.get_model(name, weights=None, num_classes=4, **options).eval()
+    if name.startswith("vit"):
+        nn.init.normal_(network.heads.head.weight)
+    return network
+
+
+def outcome(function: Callable[[], object], refusals: dict[str, str]) -> str:
+    try:
+        function()
+    except (ValueError, RuntimeError) as error:
+        return next(said for part, said in refusals.items() if part in str(error))
+    return "yes"
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "columns"), rows_of_networks(), ids=lambda value: str(value)[:30]
+)
+def test_the_table_says_what_each_network_can_bear(library, name, columns):
+    network = el.prepare(built(library, name))
+    size = 96 if name.startswith("inception") else 64
+    size = SIZE if name.startswith("vit") else size
+    images, classes = torch.rand(1, 3, size, size), torch.tensor([1])
+    target = el.text_target("no", size)
+    options = {"steps": 1, "progress": False}
+
+    def attack_it(**more: object) -> Callable[[], object]:
+        return lambda: el.manipulate(network, images, target, el.Gradient(), **options, **more)
+
+    lacking = {"hardsigmoid_backward": "no", "scaled_dot_product": "a trick"}
+    attacked = outcome(attack_it(), {"holds no ReLU": "with `beta=None`", **lacking})
+    if attacked == "with `beta=None`" and outcome(attack_it(beta=None), lacking) == "a trick":
+        attacked += ", and [a trick](#transformers)"
+    guided = outcome(
+        lambda: el.GuidedBackprop()(network, images, classes), {"this network has none": "no ReLU"}
+    )
+    lrp = outcome(lambda: el.LRP()(network, images, classes), {"LRP has no rule": "no rule"})
+    assert [attacked, guided, lrp] == columns

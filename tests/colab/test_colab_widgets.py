@@ -1,12 +1,12 @@
 """What needs ipywidgets works with Colab's version too; all other tests run with the locked one."""
 
-import ast
 import os
 import subprocess
 import sys
 
 import nbformat
 import pytest
+from cells import needed
 
 from bookkit.chapters import NOTEBOOKS
 from bookkit.places import ROOT
@@ -21,31 +21,6 @@ def older(install_apart, colab) -> dict[str, str]:
     folder = install_apart(f"ipywidgets=={colab['ipywidgets']}", "ipython_genutils")
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return os.environ | {"PYTHONPATH": path, "EXPECTED_IPYWIDGETS": colab["ipywidgets"]}
-
-
-def names(cell: nbformat.NotebookNode) -> tuple[set[str], set[str]]:
-    """List the names that a cell without magic makes, and those it uses."""
-    made, used = set(), set()
-    for node in ast.walk(ast.parse(cell.source)):
-        if isinstance(node, ast.Name):
-            (used if isinstance(node.ctx, ast.Load) else made).add(node.id)
-        elif isinstance(node, ast.alias):
-            made.add(node.asname or node.name.partition(".")[0])
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            made.add(node.name)
-    return made, used
-
-
-def needed(cells: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Keep the last of the cells and those before it that make what it uses, directly or not."""
-    *before, last = cells
-    kept, wanted = [last], names(last)[1]
-    for cell in reversed(before):
-        made, used = names(cell)
-        if made & wanted:
-            kept.insert(0, cell)
-            wanted |= used
-    return kept
 
 
 def playgrounds() -> list[tuple[str, list[nbformat.NotebookNode]]]:

@@ -1,4 +1,5 @@
-from itertools import pairwise
+import warnings
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -8,15 +9,20 @@ from scipy import stats
 from explman_lite import bench
 
 
-def test_the_bootstrap_agrees_with_scipy():
-    values = np.random.default_rng(0).exponential(size=60)
-    ours = bench.bootstrap_interval(values)
-    theirs = stats.bootstrap(
-        (values,), np.median, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.03)
-    assert bench.bootstrap_interval(values) == ours
+@pytest.mark.parametrize("size", [2, 25, 60])
+def test_the_bootstrap_is_that_of_its_formula(size):
+    values = np.random.default_rng(0).exponential(size=size)
+    drawn = np.random.default_rng(7).integers(size, size=(10_000, size))
+    medians = [np.median(values[indices]) for indices in drawn]
+    expected = np.quantile(medians, [0.05, 0.95])
+    with warnings.catch_warnings(action="error"):  # such as of an argument's old name
+        found = bench.bootstrap_interval(values, seed=7, level=0.9)
+    assert found == pytest.approx(tuple(expected), rel=1e-14)
+
+
+def test_values_that_are_all_the_same_have_no_spread():
     assert bench.bootstrap_interval([2.0] * 5) == (2.0, 2.0)
+    assert bench.bootstrap_interval([3.0]) == (3.0, 3.0)
 
 
 def test_a_wider_level_gives_a_wider_interval():
@@ -47,6 +53,19 @@ def test_paired_differences_agree_with_wilcoxon():
     assert found.interval.low <= found.median_difference <= found.interval.high
     assert bench.paired_difference(first, first) == (0.0, (0.0, 0.0), 1.0, 30)
     assert bench.paired_difference([1.0, np.nan, 3.0], [0.0, 0.0, np.nan]).pairs == 1
+
+
+def test_the_p_value_counts_all_signs_that_the_differences_could_have():
+    ranks = np.arange(1, 9)  # no two of the same size, so that these are their own ranks
+    signs = np.array([1, 1, -1, 1, -1, 1, 1, 1])
+
+    def smaller_sum(signs):
+        return min(ranks[signs > 0].sum(), ranks[signs < 0].sum())
+
+    flipped = [smaller_sum(np.array(some)) for some in product([-1, 1], repeat=8)]
+    expected = np.mean(np.array(flipped) <= smaller_sum(signs))
+    found = bench.paired_difference(signs * ranks**2.0, np.zeros(8))
+    assert found.p_value == pytest.approx(expected)
 
 
 def test_methods_are_compared_pair_by_pair():

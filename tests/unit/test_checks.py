@@ -1,98 +1,140 @@
-"""Every check passes its reference, knows the stub, and helps with wrong answers."""
+"""Every check passes right answers, knows the stub, and helps with wrong answers."""
 
 import math
-import statistics
 
+import answers
+import answers_fresh_noise
+import numpy as np
 import pytest
-import test_checks_curvature_theory as curvature_theory
-import test_checks_fresh_noise as fresh_noise
-import test_checks_manipulation_loss as manipulation_loss
-import test_checks_running_on_gpu as running_on_gpu
-import test_checks_saliency_maps as saliency_maps
-import test_checks_softplus_defense as softplus_defense
 import torch
-from torch import nn
+from answers import CHECKS, SOLUTIONS
+from scipy import stats
 
 import explman_lite as el
-from bookkit.chapters import CODE, NOTEBOOKS, folded, read
+from explman_lite.checks.exercise import Exercise
 
-ANSWERS = (
-    curvature_theory,
-    fresh_noise,
-    manipulation_loss,
-    running_on_gpu,
-    saliency_maps,
-    softplus_defense,
-)
-REFERENCES = {name: answer for module in ANSWERS for name, answer in module.REFERENCES.items()}
-WRONG = [wrong for module in ANSWERS for wrong in module.WRONG]
+ON_THE_CPU = ("saliency_maps", "curvature_theory", "hessian_in_disc")
+ON_A_GPU = [name for name, check in CHECKS.items() if not check.__module__.endswith(ON_THE_CPU)]
+WRONG = [
+    pytest.param(name, answer, hint, id=f"{name}-{hint}")
+    for name, known in (answers.WRONG | answers_fresh_noise.WRONG).items()
+    for hint, answer in known.items()
+]
 
 
-def printed_solutions(name: str) -> list[str]:
-    """Find the solutions of an exercise in the chapters."""
-    return [
-        code
-        for path in NOTEBOOKS
-        for cell in read(path).cells
-        for solution in folded(cell.source, "Solution")
-        for code in CODE.findall(solution)
-        if f"def {name}(" in code
-    ]
+def exercises_of(name):
+    """Catch the exercises with which a check compares what a right answer returns."""
+    caught, compare = [], Exercise.compare
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Exercise, "compare", lambda *given: caught.append(given[0]) or compare(*given)
+        )
+        CHECKS[name](SOLUTIONS[name])
+    return caught
 
 
-def test_every_check_has_a_reference_and_two_known_wrong_answers():
-    assert sorted(REFERENCES) == sorted(set(el.checks.__all__) - {"Verdict"})
-    for name in REFERENCES:
-        assert sum(wrong[0] == name for wrong in WRONG) >= 2, name
+MISTAKES = [
+    pytest.param(name, mistake, sentence, id=f"{name}-{sentence}")
+    for name in CHECKS
+    for exercise in exercises_of(name)[:1]
+    for sentence, mistake in exercise.mistakes.items()
+    if isinstance(mistake, torch.Tensor | list)  # others need more than a value to be recognised
+]
 
 
-@pytest.mark.parametrize("name", REFERENCES)
-def test_reference_passes(name):
-    verdict = getattr(el.checks, name)(REFERENCES[name])
+@pytest.mark.parametrize("name", CHECKS)
+def test_printed_solution_passes(name):
+    verdict = CHECKS[name](SOLUTIONS[name])
     assert verdict, verdict
     assert verdict.sentence.startswith("Right")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize(
-    "name", {**fresh_noise.REFERENCES, **manipulation_loss.REFERENCES,
-             **running_on_gpu.REFERENCES, **softplus_defense.REFERENCES}
-)  # fmt: skip
-def test_reference_passes_where_tensors_are_made_on_a_gpu(name):
+@pytest.mark.parametrize("name", ON_A_GPU)
+def test_printed_solution_passes_where_tensors_are_made_on_a_gpu(name):
     with torch.device("cuda"):
-        assert getattr(el.checks, name)(REFERENCES[name])
+        assert CHECKS[name](SOLUTIONS[name])
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize(("name", "answer"), answers.RIGHT + answers_fresh_noise.RIGHT)
+def test_other_way_passes(name, answer):
+    verdict = CHECKS[name](answer)
+    assert verdict, verdict
+    assert verdict.sentence.startswith("Right")
+
+
+@pytest.mark.parametrize("name", CHECKS)
 def test_stub_is_not_done(name):
-    assert getattr(el.checks, name)(lambda *given: None).status == "not done"
+    assert CHECKS[name](lambda *given: None).status == "not done"
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "hint"),
-    [pytest.param(name, answer, hint, id=f"{name}-{label}") for name, label, answer, hint in WRONG],
-)
+@pytest.mark.parametrize(("name", "value", "sentence"), MISTAKES)
+def test_known_mistake_gets_its_own_sentence(name, value, sentence):
+    if isinstance(value, list):  # of what several calls return
+        values = iter(value)
+        verdict = CHECKS[name](lambda *given: next(values))
+    else:
+        value.requires_grad_(value.is_floating_point())
+        verdict = CHECKS[name](lambda *given: value.clone())
+    assert verdict == el.checks.Verdict("wrong", sentence)
+
+
+@pytest.mark.parametrize(("name", "answer", "hint"), WRONG)
 def test_wrong_answer_gets_a_helpful_sentence(name, answer, hint):
-    verdict = getattr(el.checks, name)(answer)
+    verdict = CHECKS[name](answer)
     assert verdict.status == "wrong"
     assert hint in verdict.sentence, verdict.sentence
 
 
-@pytest.mark.parametrize("name", REFERENCES)
-def test_printed_solution_passes(name):
-    (solution,) = printed_solutions(name)
-    known = {"torch": torch, "nn": nn, "el": el, "math": math, "median": statistics.median}
-    exec(solution, known)
-    verdict = getattr(el.checks, name)(known[name])
-    assert verdict, verdict
+@pytest.mark.parametrize("name", sorted(CHECKS.keys() - {"depends_on_neighbours", "local_bound"}))
+def test_wrong_form_is_named(name):
+    for odd in ("words", [[]], torch.zeros(9, 8, 7)):
+        verdict = CHECKS[name](lambda *given, odd=odd: odd)
+        assert verdict.status == "wrong"
+        assert type(odd).__name__ in verdict.sentence or "shape" in verdict.sentence, verdict
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+def test_every_check_knows_two_wrong_answers():
+    tested = [known.values[0] for known in MISTAKES + WRONG]
+    assert [name for name in CHECKS if tested.count(name) < 2] == []
+
+
+@pytest.mark.parametrize("name", CHECKS)
 def test_checks_leave_the_random_numbers_alone(name):
-    torch.manual_seed(1)
-    expected = torch.rand(1)
-    torch.manual_seed(1)
-    getattr(el.checks, name)(lambda *given: None)
+    before = torch.get_rng_state()
+    CHECKS[name](lambda *given: None)
     if name != "depends_on_neighbours":  # whose answer is a test, which draws by itself
-        getattr(el.checks, name)(REFERENCES[name])
-    assert torch.equal(torch.rand(1), expected)
+        CHECKS[name](SOLUTIONS[name])
+    if name == "fresh_smoothgrad":  # whose answers may draw elsewhere
+        CHECKS[name](answers_fresh_noise.global_numbers)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_tighter_bound_says_so():
+    bounds = answers.in_disc, lambda *given: answers.in_disc(*given, signs=True)
+    one, other = (CHECKS["local_bound"](bound).sentence for bound in bounds)
+    factors = [float(text.split("average ")[1].split(" times")[0]) for text in (one, other)]
+    assert factors[1] < factors[0]
+    assert f"ours: {factors[1]:.2f}" in other
+
+
+def test_the_papers_number_is_that_of_a_gaussian_which_agrees_at_the_kink():
+    gaussian = stats.norm(scale=math.log(2) * math.sqrt(2 * math.pi) / 5)
+    assert gaussian.expect(lambda x: x, lb=0) == pytest.approx(math.log(2) / 5)
+    assert stats.logistic(scale=1 / 5).std() == pytest.approx(SOLUTIONS["noise_of_beta"](5))
+
+
+def test_closed_form_is_the_mean_over_noise():
+    w, x = torch.tensor([3.0, -1.0]), torch.tensor([[0.2, 0.1], [-0.3, 0.4]])
+    noise = torch.from_numpy(stats.logistic(scale=1 / 2).ppf((np.arange(4000) + 0.5) / 4000))
+    noisy = x - noise.view(-1, 1, 1) * w / w.norm()
+    mean = ((noisy @ w.double() > 0).unsqueeze(2) * w).mean(dim=0)
+    assert torch.allclose(mean, SOLUTIONS["mean_gradient"](w, x, 2.0).to(mean), atol=2e-3)
+
+
+def test_fresh_noise_approaches_the_expectation():
+    image, generator = torch.tensor([[[[0.2, 0.9]]]]), torch.Generator().manual_seed(0)
+    smoothgrad = SOLUTIONS["fresh_smoothgrad"]
+    calls = [smoothgrad(lambda x: x**3, image, 50, 0.3, generator) for _ in range(400)]
+    expected = image**3 + 3 * image * 0.3**2
+    assert torch.allclose(torch.stack(calls).mean(dim=0), expected, atol=0.02)

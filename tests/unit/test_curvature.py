@@ -114,16 +114,29 @@ def test_curvature_belongs_to_the_surface_and_not_to_the_function():
     )
 
 
+def test_curvature_is_that_of_the_second_fundamental_form(deep):
+    smooth, point = el.smoothed(deep, beta=3.0), torch.rand(1, 2, 4, 4, dtype=torch.float64)
+    hessian = whole_hessian(smooth, point, 1)
+    gradient = torch.autograd.functional.jacobian(lambda x: smooth(x)[0, 1], point).flatten()
+    normal = gradient / gradient.norm()
+    projection = torch.eye(32, dtype=torch.float64) - torch.outer(normal, normal)
+    form = -torch.einsum("ik,kl,lj->ij", projection, hessian, projection) / gradient.norm()
+    expected = torch.linalg.eigvalsh(form)
+    found = curvature.principal_curvatures(smooth, point, 1, k=4)
+    torch.testing.assert_close(found, expected[expected.abs().argsort(descending=True)][:4])
+
+
 def test_lanczos_agrees_with_the_whole_hessian_of_an_image(digits_vgg, digit):
-    smooth = el.smoothed(digits_vgg, beta=5.0)
-    cls = int(smooth(digit).argmax())
-    units = torch.eye(1024, dtype=torch.float64).view(-1, 1, 32, 32).split(256)
-    copies, classes = digit.expand(256, -1, -1, -1), torch.full((256,), cls)
-    products = [curvature.hessian_vector_product(smooth, copies, u, classes) for u in units]
-    hessian = torch.cat(products).flatten(1)
+    frame = nn.ZeroPad2d(7)  # with which the middle of the digit is a picture of its own
+    smooth, digit = el.smoothed(nn.Sequential(frame, digits_vgg), beta=5.0), digit[..., 7:-7, 7:-7]
+    cls, pixels = int(smooth(digit).argmax()), digit.numel()
+    assert pixels > EXACT
+    units = torch.eye(pixels, dtype=torch.float64).view(-1, *digit.shape[1:])
+    copies, classes = digit.expand_as(units), torch.full((pixels,), cls)
+    hessian = curvature.hessian_vector_product(smooth, copies, units, classes).flatten(1)
     gradient = el.Gradient()(smooth, digit, torch.tensor([cls])).flatten()
     normal = gradient / gradient.norm()
-    tangent = torch.eye(1024, dtype=torch.float64) - torch.outer(normal, normal)
+    tangent = torch.eye(pixels, dtype=torch.float64) - torch.outer(normal, normal)
     expected = torch.linalg.eigvalsh(-tangent @ hessian @ tangent / gradient.norm())
     found = curvature.principal_curvatures(smooth, digit, cls, k=3, tolerance=1e-9)
     torch.testing.assert_close(found, expected[expected.abs().argsort(descending=True)][:3])
@@ -149,6 +162,21 @@ def test_a_path_on_a_circle_is_an_arc():
     torch.testing.assert_close(path.normals, path.points, atol=1e-4, rtol=0)
     assert path.normal_change[0] == 0
     assert path.normal_change[-1].item() == pytest.approx(math.sqrt(2), rel=1e-4)
+
+
+def test_points_of_a_path_take_newton_s_steps(deep):
+    smooth = el.smoothed(deep, beta=3.0)
+    generator = torch.Generator().manual_seed(5)
+    start, end = torch.rand(2, 1, 2, 4, 4, dtype=torch.float64, generator=generator)
+    path = curvature.level_set_path(smooth, start, end, 2, points=5, tolerance=1e-10)
+    level = smooth(start)[0, 2]
+    for place, found in zip((0, 0.25, 0.5, 0.75, 1), path.points, strict=True):
+        point = start + place * (end - start)
+        for _ in range(20):
+            value = smooth(point)[0, 2]
+            gradient = torch.autograd.functional.jacobian(lambda x: smooth(x)[0, 2], point)
+            point = point + (level - value) / gradient.square().sum() * gradient
+        torch.testing.assert_close(found, point[0], rtol=0, atol=1e-8)
 
 
 def test_a_path_brings_its_end_to_the_level():
@@ -198,6 +226,24 @@ def test_no_hessian_exceeds_its_bound(deep, beta):
     assert curvature.hessian_bound(el.smoothed(chain, 2 * beta), points[:1], 1) == pytest.approx(
         2 * bound
     )
+
+
+def test_the_bound_of_three_layers_is_that_of_its_formula():
+    torch.manual_seed(2)
+    layers = [nn.Linear(5, 7), nn.Linear(7, 6), nn.Linear(6, 8)]
+    last, beta = nn.Linear(8, 3), 6.0
+    chain = [module for layer in layers for module in (layer, nn.ReLU())]
+    smooth = el.smoothed(nn.Sequential(*chain, last).double().eval(), beta)
+    norms = [torch.linalg.matrix_norm(layer.weight, 2).item() for layer in layers]
+    row = last.weight[1]
+    expected = 0.0
+    for place in range(3):
+        term = row.abs().max().item() if place == 2 else row.norm().item()
+        for index, norm in enumerate(norms):
+            term *= norm if index > place else norm**2
+        expected += beta / 4 * term
+    found = curvature.hessian_bound(smooth, torch.zeros(1, 5).double(), 1)
+    assert found == pytest.approx(expected)
 
 
 def test_the_bound_of_one_layer_is_reached_where_all_units_bend(toy):

@@ -1,7 +1,7 @@
 import pytest
 import torch
-import torchvision
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
+from untrained import TORCHVISION, untrained
 
 import explman_lite as el
 from explman_lite.explainers import averaging
@@ -29,11 +29,10 @@ def test_agrees_with_captum(ours, oracle, raw, network, images, classes):
     assert ((found - expected).norm() / expected.norm()).item() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet18", "alexnet", "densenet121"])
+@pytest.mark.parametrize("name", TORCHVISION)
 def test_every_method_works_on_torchvisions_networks(name):
-    torch.manual_seed(0)
-    network = el.prepare(torchvision.models.get_model(name, weights=None))
-    images, classes = torch.rand(2, 3, 64, 64), torch.tensor([7, 400])
+    network = el.prepare(untrained(name))
+    images, classes = torch.rand(2, 3, 64, 64), torch.tensor([7, 4])
     patterns = el.fit_patterns(network, images)
     for method in (
         el.Gradient(),

@@ -44,6 +44,30 @@ def test_squares_are_erased_together(half_bright):
     assert curve[0, 1].item() == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize(("patch", "steps"), [(1, 7), (4, 5), (8, 16)])
+def test_the_curve_is_that_of_the_formula(patch, steps):
+    model = el.load_model("digits_vgg").double()
+    (image, *_), (label, *_) = el.load_digits()
+    image = image.double()
+    generator = torch.Generator().manual_seed(3)
+    relevance = torch.randint(5, (32, 32), generator=generator).double()  # many are equal
+    corners = [(row, column) for row in range(0, 32, patch) for column in range(0, 32, patch)]
+
+    def square(corner):
+        return slice(corner[0], corner[0] + patch), slice(corner[1], corner[1] + patch)
+
+    order = sorted(corners, key=lambda corner: -relevance[square(corner)].sum().item())
+    expected = []
+    for step in range(steps + 1):
+        erased = image.clone()
+        for rank, corner in enumerate(order):
+            if rank < step * len(order) / steps:
+                erased[0][square(corner)] = image.mean()
+        expected.append(model(erased[None]).softmax(dim=1)[0, label].item())
+    found = pixel_flipping(model, image[None], relevance[None], label[None], steps, patch)
+    assert found[0].tolist() == pytest.approx(expected, abs=1e-12)
+
+
 def test_each_picture_is_erased_by_its_own_map_and_keeps_its_own_colour():
     model = el.load_model("digits_vgg")
     images, labels = (x[:4] for x in el.load_digits())

@@ -34,10 +34,32 @@ def test_a_panel_breaks_into_rows():
     assert figure.axes[0].get_gridspec().get_geometry() == (2, 2)
 
 
-@pytest.mark.parametrize("pictures", [{}, {"wrong": torch.rand(2, 4, 4)}])
+@pytest.mark.parametrize(
+    "pictures", [{}, {"wrong": torch.rand(4)}, {"wrong": torch.rand(1, 3, 4, 4)}]
+)
 def test_a_panel_refuses_what_it_cannot_draw(pictures):
     with pytest.raises(ValueError, match=r"expected an image|at least one"):
         figures.panel(pictures)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 7])
+def test_other_channels_than_colours_are_drawn_as_their_mean_and_the_title_says_so(channels):
+    picture = torch.rand(channels, 4, 5)
+    (ax,) = figures.panel({"picture": picture}).axes
+    assert ax.get_title() == f"picture\n(mean of {channels} channels)"
+    drawn = torch.as_tensor(ax.images[0].get_array())
+    torch.testing.assert_close(drawn, picture.mean(dim=0))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_an_attack_on_any_number_of_channels_is_drawn(channels):
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(channels, 4, 3), torch.nn.ReLU(), torch.nn.Flatten()
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(400, 6)).eval()
+    images, target = torch.rand(1, channels, 12, 12), torch.rand(1, 12, 12)
+    result = el.manipulate(model, images, target, el.Gradient(), steps=2, progress=False)
+    titles = [ax.get_title() for ax in result.plot().axes[:3]]
+    assert all(("mean of" in title) == (channels in {2, 5}) for title in titles)
 
 
 def test_no_change_is_grey_when_magnified():

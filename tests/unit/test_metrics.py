@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from scipy.stats import pearsonr
@@ -67,6 +69,36 @@ def test_output_change_is_the_distance_of_the_probabilities():
     logits = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
     other = torch.tensor([[0.0, torch.inf], [2.0, 3.0]]).clamp(max=100)
     torch.testing.assert_close(metrics.output_change(logits, other), torch.tensor([0.5**0.5, 0.0]))
+
+
+def test_changes_of_the_output_are_those_of_their_formulas():
+    generator = torch.Generator().manual_seed(2)
+    logits, other = 3 * torch.randn(2, 5, 4, dtype=torch.float64, generator=generator)
+    probabilities, moved = [], []
+    for g, h in zip(logits.tolist(), other.tolist(), strict=True):
+        p, q = ([math.exp(a) / sum(map(math.exp, row)) for a in row] for row in (g, h))
+        probabilities.append(math.dist(p, q))
+        mean = sum(h) / len(h)
+        spread = sum((b - mean) ** 2 for b in h)
+        moved.append(sum((a - b) ** 2 for a, b in zip(g, h, strict=True)) / spread)
+    assert metrics.output_change(logits, other).tolist() == pytest.approx(probabilities)
+    assert metrics.logit_change(logits, other).tolist() == pytest.approx(moved)
+    assert metrics.logit_change(5 - 3 * logits, 5 - 3 * other).tolist() == pytest.approx(moved)
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.1, 0.433, 1.0])
+def test_the_top_pixels_are_those_of_a_sorted_list(pair, fraction):
+    maps = [values.mean(dim=1) for values in pair]
+    count = max(round(fraction * 24 * 20), 1)
+    expected = []
+    for sample in range(4):
+        first, second = (m[sample].flatten().tolist() for m in maps)
+        tops = [
+            set(sorted(range(24 * 20), key=values.__getitem__)[-count:])
+            for values in (first, second)
+        ]
+        expected.append(len(set.intersection(*tops)) / count)
+    assert metrics.top_k_overlap(*maps, fraction=fraction).tolist() == pytest.approx(expected)
 
 
 def test_top_pixels_are_counted_in_both_maps():

@@ -3,9 +3,10 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
-from torch import fx, nn
+from forwards import Forward
+from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from untrained import TORCHVISION, untrained
 
 import explman_lite as el
 from explman_lite.networks import zoo
@@ -75,63 +76,6 @@ def test_prepare_freezes_folds_and_finds_every_relu(network):
     assert nn.Conv2d not in kinds
     assert kinds.count(Conv2d) == 3
     assert kinds.count(nn.ReLU) == 2
-
-
-class Forward(nn.Module):
-    """A network with the given layers; ``forward`` is called with it and the images."""
-
-    def __init__(self, forward, **layers):
-        super().__init__()
-        torch.manual_seed(0)
-        self.convolution, self.dense = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 2)
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-        self.compute = forward
-        self.double().eval()
-
-    def forward(self, images):
-        return self.dense(self.compute(self, self.convolution(images)).mean((2, 3)))
-
-
-def add_changed(change):
-    def forward(_, h):
-        before = h + 1
-        changed = change(h)
-        return before * changed + h
-
-    return forward
-
-
-def add_twice_changed(_, h):
-    changed = F.relu(h, True)
-    changed.add_(1)
-    return F.leaky_relu(h, 0.5, True) - h * changed
-
-
-IN_PLACE = {
-    "module": (lambda net, h: h + net.relu(h), {"relu": nn.ReLU(inplace=True)}),
-    "dropout": (lambda net, h: h + net.drop(h).relu_(), {"drop": nn.Dropout(inplace=True)}),
-    "F.relu": (add_changed(lambda h: F.relu(h, True)), {}),
-    "F.leaky_relu": (add_changed(lambda h: F.leaky_relu(input=h, inplace=True)), {}),
-    "F.hardtanh": (add_changed(lambda h: F.hardtanh(h, -0.1, 0.1, True)), {}),
-    "relu_": (add_changed(lambda h: h.relu_()), {}),
-    "torch.relu_": (add_changed(torch.relu_), {}),
-    "add_": (add_changed(lambda h: h.add_(0.5)), {}),
-    "not": (add_changed(lambda h: F.avg_pool2d(h, 3, 1, 1, True)), {}),
-    "several": (add_twice_changed, {}),
-}
-
-
-@pytest.mark.parametrize(("forward", "layers"), IN_PLACE.values(), ids=IN_PLACE.keys())
-def test_prepare_keeps_the_meaning_of_in_place_layers(forward, layers, images):
-    model = Forward(forward, **layers)
-    network = el.prepare(model)
-    torch.testing.assert_close(network(images), model(images))
-    assert not any(getattr(layer, "inplace", False) for layer in network.modules())
-    changed = fx.Interpreter(network, garbage_collect_values=False)
-    changed.run(images)
-    name = next(node for node in network.graph.nodes if node.target == "convolution")
-    torch.testing.assert_close(changed.env[name], model.convolution(images))
 
 
 COMPUTED = {
@@ -211,9 +155,8 @@ def test_prepare_says_what_it_cannot_trace():
         el.prepare(Moody())
 
 
-@pytest.mark.parametrize("options", [{"track_running_stats": False}, {"affine": False}])
-def test_prepare_takes_batch_norm_without_statistics_or_weights(options, images):
-    model = Forward(lambda net, h: net.norm(h), norm=nn.BatchNorm2d(4, **options))
+def test_prepare_takes_batch_norm_without_weights(images):
+    model = Forward(lambda net, h: net.norm(h), norm=nn.BatchNorm2d(4, affine=False))
     torch.testing.assert_close(el.prepare(model)(images), model(images))
 
 
@@ -233,10 +176,9 @@ def test_prepare_names_a_layer_whose_weight_is_also_used_directly():
         el.prepare(model)
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet18", "alexnet", "densenet121"])
+@pytest.mark.parametrize("name", TORCHVISION)
 def test_prepared_torchvision_networks_compute_the_same(name):
-    torch.manual_seed(0)
-    raw = torchvision.models.get_model(name, weights=None).eval()
+    raw = untrained(name).eval()
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(el.prepare(raw)(images), raw(images), rtol=1e-4, atol=1e-5)

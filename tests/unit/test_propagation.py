@@ -3,7 +3,6 @@ import pickle
 
 import pytest
 import torch
-import torchvision
 import zennit.composites
 import zennit.core
 import zennit.layer
@@ -12,9 +11,10 @@ import zennit.torchvision
 import zennit.types
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import nn
+from untrained import untrained
 
 import explman_lite as el
-from explman_lite.explainers import lrp, propagation
+from explman_lite.explainers import kinds, lrp
 from explman_lite.explainers.propagation import Propagation
 
 EPSILON = 1e-6
@@ -91,8 +91,7 @@ def test_lrp_agrees_with_zennit(inner, images, classes):
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet18"])
 def test_lrp_agrees_with_zennit_on_large_networks(name):
-    torch.manual_seed(0)
-    model = torchvision.models.get_model(name, weights=None).double().eval()
+    model = untrained(name).double().eval()
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d) and layer.bias is None:
             # Without a bias zennit cannot undo its folding of batch norm.
@@ -109,11 +108,7 @@ def test_lrp_agrees_with_zennit_on_large_networks(name):
 
 @pytest.mark.parametrize("name", ["small", "vgg16", "resnet18"])
 def test_guided_backprop_agrees_with_captum(name):
-    torch.manual_seed(0)
-    if name == "small":
-        model = vgg_like()
-    else:
-        model = torchvision.models.get_model(name, weights=None).double().eval()
+    model = vgg_like() if name == "small" else untrained(name).double().eval()
     size = 16 if name == "small" else 64
     images, classes = torch.rand(2, 3, size, size, dtype=torch.float64), torch.tensor([1, 3])
     found = el.GuidedBackprop()(model, images, classes)
@@ -188,7 +183,7 @@ def test_lrp_zplus_conserves_relevance_even_with_biases(network, images, classes
 def test_lrp_splits_a_weight_once_and_again_when_it_changes(network, images, classes):
     explainer = el.LRP()
     first = explainer(network, images, classes)
-    layers = [layer for layer in network.modules() if isinstance(layer, propagation.LINEAR)]
+    layers = [layer for layer in network.modules() if isinstance(layer, kinds.WEIGHTED.modules)]
     known = {layer: lrp._SPLIT[layer] for layer in layers}
     torch.testing.assert_close(explainer(network, images, classes), first, rtol=0, atol=0)
     assert known
@@ -290,7 +285,7 @@ def test_lrp_zbox_with_bounds_per_channel_by_hand():
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("layer", [nn.Sigmoid(), nn.GELU()], ids=["Sigmoid", "GELU"])
+@pytest.mark.parametrize("layer", [nn.Softmax(1), nn.Softmin(1)], ids=["Softmax", "Softmin"])
 def test_lrp_names_a_layer_that_it_has_no_rule_for(layer):
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), layer, nn.Linear(3, 2)).eval()
     with pytest.raises(ValueError, match=rf"no rule for the layer '_2' \({type(layer).__name__}\)"):
@@ -304,16 +299,80 @@ def test_guided_backprop_wants_something_to_guide_at():
 
 
 class Halves(nn.Module):
-    """Goes two ways after its first layer."""
+    """Goes two ways after its first layer, and takes one or both."""
+
+    def __init__(self, join):
+        super().__init__()
+        self.join = join
 
     def forward(self, images):
-        first, second = images.flatten(1).relu().chunk(2, dim=1)
-        return first + second
+        return self.join((images.flatten(1) - 0.5).relu().chunk(2, dim=1))
 
 
-def test_a_layer_with_several_outputs_is_named():
-    with pytest.raises(ValueError, match="no rule for the layer 'chunk'"):
-        el.GuidedBackprop()(Halves().eval(), torch.rand(1, 1, 2, 2), torch.tensor([0]))
+def test_the_walk_goes_on_from_one_of_several_outputs():
+    images, classes = torch.rand(1, 1, 2, 2), torch.tensor([1])
+    model = Halves(lambda halves: halves[0] + 2 * halves[1]).eval()
+    expected = el.Gradient()(model, images, classes)
+    assert expected.any()
+    torch.testing.assert_close(el.GuidedBackprop()(model, images, classes), expected)
+
+
+def test_a_layer_with_several_outputs_that_are_taken_together_is_named():
+    with pytest.raises(ValueError, match=r"no rule for the layer 'chunk'.* and 'cat' takes them"):
+        el.GuidedBackprop()(
+            Halves(lambda halves: torch.cat(halves, 1)).eval(),
+            torch.rand(1, 1, 2, 2),
+            torch.tensor([0]),
+        )
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),
+     nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, activation=nn.ReLU()),
+     nn.TransformerDecoderLayer(4, 2, 8, activation=torch.relu)],
+    ids=["function", "module", "decoder"],
+)  # fmt: skip
+def test_guided_backprop_names_a_layer_with_a_relu_inside(layer):
+    model = nn.Sequential(nn.Flatten(1, 2), nn.ReLU(), layer, nn.Flatten()).eval()
+    with pytest.raises(ValueError, match=rf"ReLU inside the layer '2' \({type(layer).__name__}\)"):
+        el.GuidedBackprop()(model, torch.rand(1, 1, 3, 4), torch.tensor([0]))
+
+
+class Biased(nn.Module):
+    """Has a ReLU that no pixel passes, as torchvision's swin_v2_t has in its position bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 12))
+
+    def forward(self, images):
+        return images.flatten(1) @ self.weight.relu().T
+
+
+def test_a_relu_that_no_pixel_passes_is_nothing_to_guide_at():
+    with pytest.raises(ValueError, match="this network has none"):
+        el.GuidedBackprop()(Biased().eval(), torch.rand(1, 1, 3, 4), torch.tensor([0]))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, nonlinearity):
+        super().__init__()
+        self.relu, self.rnn = nn.ReLU(), nn.RNN(4, 3, nonlinearity=nonlinearity, batch_first=True)
+
+    def forward(self, images):
+        return self.rnn(self.relu(images.flatten(1, 2)))[0][:, -1]
+
+
+def test_guided_backprop_passes_a_recurrent_layer_unless_there_is_a_relu_inside():
+    images, classes = torch.rand(1, 1, 3, 4), torch.tensor([0])
+    model = Recurrent("tanh").eval()
+    torch.testing.assert_close(
+        el.GuidedBackprop()(model, images, classes),
+        el.Gradient()(model, images, classes).clamp(min=0),
+    )
+    with pytest.raises(ValueError, match=r"ReLU inside the layer 'rnn' \(RNN\)"):
+        el.GuidedBackprop()(Recurrent("relu").eval(), images, classes)
 
 
 @pytest.mark.parametrize(
