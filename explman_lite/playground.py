@@ -21,7 +21,7 @@ from explman_lite.maps import relevance_map, scale_to_mean_one
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.smoothing import smoothed
 from explman_lite.slider import data_uri
-from explman_lite.validation import check_images, check_model, check_target_maps
+from explman_lite.validation import as_classes, check_images, check_model, check_target_maps
 
 METHODS: dict[str, Explainer] = {
     card.title: card.make(points=10) for card in EXPLAINERS.values() if card.fit is None
@@ -36,7 +36,7 @@ _slider = partial(SelectionSlider, continuous_update=False)
 def softplus(
     model: nn.Module,
     image: Tensor,
-    classes: Tensor | None = None,
+    classes: Tensor | int | None = None,
     explainer: Explainer | None = None,
 ) -> VBox:
     """Play with the sharpness of the softplus, and see how the relevance map follows.
@@ -50,7 +50,7 @@ def softplus(
         In evaluation mode, with ReLU or softplus in it.
     image : Tensor
         One picture (1, C, H, W) in [0, 1], grey or in colour.
-    classes : Tensor, optional
+    classes : Tensor or int, optional
         (1,) integer: the class whose logit is explained; what the ReLU network predicts if not
         given.
     explainer : Explainer, optional
@@ -77,7 +77,7 @@ def softplus(
     """
     explainer = explainer or Gradient()
     relu, predicted = _checked(model, image, explainer)
-    classes = predicted if classes is None else classes
+    classes = predicted if classes is None else as_classes(classes, image)
     label = next((k for k, v in METHODS.items() if type(v) is type(explainer)), explainer.name)
     methods = METHODS | {label: explainer}
     relu_map = cache(lambda label: relevance_map(methods[label](relu, image, classes)))

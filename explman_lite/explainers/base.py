@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from explman_lite.networks.prepare import Network
+from explman_lite.networks.refusals import refuse_state
 from explman_lite.validation import (
     as_classes,
     check_classes,
@@ -83,7 +84,8 @@ class Explainer(ABC):
         Raises
         ------
         TypeError, ValueError
-            If an argument is not of this form, or the logits are not finite.
+            If an argument is not of this form, a part of the model is in training mode, normalises
+            by the batch or is quantised, or the logits are not finite.
 
         Warns
         -----
@@ -93,6 +95,7 @@ class Explainer(ABC):
         check_model(model)
         check_images(images)
         check_fits(model, images)
+        refuse_state(model)
         with outside_inference_mode():
             explanation = self.explain(model, ordinary(images), as_classes(classes, images))
         check_outputs(explanation.logits)

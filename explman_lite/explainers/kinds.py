@@ -61,9 +61,10 @@ GATES = Kind(
 _CLAMPS = Kind(
     (nn.Hardtanh,), frozenset({F.hardtanh, torch.clamp, torch.clip, "clamp", "clip", "clamp_min"})
 )
-_BATCH_NORMS = Kind((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, Normalize))
+BATCH_NORMS = Kind((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, Normalize))
+"""What shifts and scales each channel by constants."""
 
-NORMS = _BATCH_NORMS | Kind(
+NORMS = BATCH_NORMS | Kind(
     (nn.LayerNorm, nn.GroupNorm), frozenset({F.layer_norm, F.group_norm, torch.layer_norm})
 )
 """Normalisations."""
@@ -86,7 +87,8 @@ ONE_TO_ONE = RECTIFIERS | _ELEMENTWISE | _CLAMPS | NORMS
 RESHAPES = Kind(
     (
         nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle,
-        nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d,
+        nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d,
+        nn.Dropout1d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
     ),
     frozenset({
         torch.flatten, torch.unflatten, torch.reshape, torch.permute, torch.transpose, torch.t,
@@ -94,6 +96,7 @@ RESHAPES = Kind(
         torch.cat, torch.concat, torch.concatenate, torch.stack, torch.chunk, torch.split,
         torch.tensor_split, torch.unbind, torch.narrow, torch.select, torch.index_select,
         torch.flip, torch.roll, torch.tile, torch.broadcast_to, torch.channel_shuffle,
+        F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout,
         F.pad, F.pixel_shuffle, F.pixel_unshuffle, operator.getitem, getattr, stochastic_depth,
         "flatten", "unflatten", "view", "view_as", "reshape", "reshape_as", "permute", "transpose",
         "t", "swapaxes", "swapdims", "movedim", "squeeze", "unsqueeze", "expand", "expand_as",
@@ -147,8 +150,39 @@ QUOTIENTS = Kind(
 NEGATIVES = Kind(calls=frozenset({operator.neg, torch.neg, torch.negative, "neg"}))
 """What is multiplied by −1."""
 
-PER_PIXEL = RESHAPES | _BATCH_NORMS | _CLAMPS
-"""What hands on each pixel by itself, beside sums and products with constants."""
+MONOTONE = RESHAPES | MAXIMA | AVERAGES | BATCH_NORMS | _CLAMPS
+"""What never falls while its inputs grow, or never grows, beside sums and products."""
+
+_BY_HAND = Kind(
+    calls=frozenset({
+        torch.where, torch.masked_fill, torch.abs, torch.absolute, abs, "where", "masked_fill",
+        "abs", "absolute",
+    }),
+)  # fmt: skip
+"""What can be a ReLU that is written by hand."""
+
+_COMPARISONS = frozenset({
+    operator.gt, operator.ge, operator.lt, operator.le, torch.gt, torch.ge, torch.lt, torch.le,
+    "gt", "ge", "lt", "le",
+})  # fmt: skip
+
+
+_FILLED = frozenset({torch.zeros_like, torch.zeros, torch.full_like, "new_zeros", "new_full"})
+
+
+def is_by_hand(node: fx.Node, layers: Mapping[str, nn.Module]) -> bool:
+    """Whether a node chooses by sign, so that it can be a ReLU that is written by hand."""
+    read = node.all_input_nodes
+    layer = layers[str(node.target)] if node.op == "call_module" else None
+    learned = isinstance(layer, nn.PReLU) and not layer.weight.all()
+    masks = PRODUCTS.holds(node, layers) and any(n.target in _COMPARISONS for n in read)
+    constant = any(n.op == "get_attr" or n.target in _FILLED for n in read)
+    return (
+        learned
+        or masks
+        or (constant and MAXIMA.holds(node, layers))
+        or _BY_HAND.holds(node, layers)
+    )
 
 
 def operands(node: fx.Node) -> tuple[Any, Any]:

@@ -25,6 +25,7 @@ from explman_lite.explainers.structure import (
     is_gate,
     is_never_negative,
     is_of_pixels,
+    is_turned,
     pixel_bounds,
 )
 from explman_lite.networks.prepare import Network
@@ -84,9 +85,11 @@ class LRP(Propagation):
     SiLU, GELU, Hardswish, ELU, tanh, sigmoid, …
     batch, layer and group norm; constant factors          hands on what it gets
     signal times gate                                      all to the signal
-    pixels shifted and scaled by constants                 hands on, as a normalisation; the z-box
-                                                           is shifted and scaled with them
+    pixels shifted by constants                            hands on, as a normalisation
     =====================================================  =======================================
+
+    What comes in as pixels may have been reshaped, pooled, enlarged, shifted and scaled; the box
+    is what that makes of [0, 1]. A layer whose output is subtracted is one with negative weights.
 
     A gate is a factor that comes from a sigmoid, hard sigmoid or softmax, as in squeeze and
     excitation, perhaps reshaped, averaged, shifted or scaled on its way. A product of two signals
@@ -198,7 +201,7 @@ class LRP(Propagation):
 
     def _zplus(self, passage: Passage, layer: nn.Module) -> Tensor:
         (inputs,) = passage.inputs
-        positive, negative = _signed_weights(layer)
+        _, positive, negative = _oriented_weights(passage, layer)
         if is_never_negative(passage.walk, passage.sources[0]):
             total = linear(layer, positive, inputs)
             quotient = self._quotient(passage.relevance, total)
@@ -229,8 +232,7 @@ class LRP(Propagation):
 
     def _zbox(self, passage: Passage, layer: nn.Module, low: Tensor, high: Tensor) -> Tensor:
         (inputs,) = passage.inputs
-        positive, negative = _signed_weights(layer)
-        weight = weight_of(layer)
+        weight, positive, negative = _oriented_weights(passage, layer)
         bounds = linear(layer, positive, low) + linear(layer, negative, high)
         quotient = self._quotient(passage.relevance, linear(layer, weight, inputs) - bounds)
         return (
@@ -283,6 +285,17 @@ def _signed_weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
         known = _SplitWeight(weight, state, weight.clamp(min=0), weight.clamp(max=0))
         _SPLIT[layer] = known
     return known.positive, known.negative
+
+
+def _oriented_weights(passage: Passage, layer: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a weight and its parts; negative if all that reads the output subtracts it.
+
+    What is subtracted is no other function than what is added with a negative weight.
+    """
+    weight, (positive, negative) = weight_of(layer), _signed_weights(layer)
+    if is_turned(passage.walk, passage.node):
+        return -weight, -negative, -positive
+    return weight, positive, negative
 
 
 def _state(weight: Tensor) -> tuple[Any, ...]:

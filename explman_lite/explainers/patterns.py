@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from explman_lite.explainers.kinds import MAXIMA, NORMS, RECTIFIERS, RESHAPES, Kind
+from explman_lite.explainers.kinds import BATCH_NORMS
+from explman_lite.explainers.neurons import NEURONS, check_weights, firing_value
 from explman_lite.explainers.propagation import (
     Passage,
     Propagation,
     as_rows,
     reached,
+    refuse_disguises,
     row_geometry,
     transposed,
     weight_of,
@@ -25,19 +26,6 @@ from explman_lite.networks.prepare import Network, as_network
 from explman_lite.validation import check_images
 
 _PIXELS_AT_ONCE = 4 * 224**2
-
-_NEURONS = Kind((Conv2d, nn.Conv1d, nn.Linear))
-"""What has a pattern for each of its neurons."""
-_ROUTES = RESHAPES | MAXIMA
-"""What stands between a neuron and its ReLU, and may as well stand behind it."""
-_MATRIX_PRODUCTS = Kind(
-    calls=frozenset({
-        F.linear, F.bilinear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d,
-        F.conv_transpose3d, F.embedding, torch.matmul, torch.mm, torch.bmm, torch.addmm,
-        torch.einsum, torch.tensordot, operator.matmul, "matmul", "mm", "bmm", "addmm",
-    }),
-)  # fmt: skip
-"""Functions that multiply by a matrix, which may be one of weights."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,8 +51,9 @@ class PatternAttribution(Propagation):
 
     Notes
     -----
-    Pooling, activations and normalisations hand on by their derivative. Layers that have patterns
-    are dense ones and convolutions in one and two dimensions, modules or functions.
+    Pooling, activations and normalisations hand on by their derivative; only batch norm right
+    behind a neuron, which is a part of it, hands on what it gets. Layers that have patterns are
+    dense ones and convolutions in one and two dimensions, modules or functions.
 
     References
     ----------
@@ -123,11 +112,15 @@ class PatternAttribution(Propagation):
 
     def check(self, network: Network, images: Tensor) -> None:
         """Refuse weights that have no pattern."""
-        _check_weights(network)
+        check_weights(network)
 
     def rule(self, passage: Passage) -> Sequence[Tensor | None]:
         """Use weight times pattern in place of the weight."""
-        if passage.layer is None or not isinstance(passage.layer, _NEURONS.modules):
+        source, layers = passage.sources[0], passage.walk.layers
+        if BATCH_NORMS.holds(passage.node, layers) and NEURONS.holds(source, layers):
+            # Folded into the neuron, it multiplies the weight and divides the pattern.
+            return [passage.relevance]
+        if passage.layer is None or not NEURONS.holds(passage.node, layers):
             return super().rule(passage)
         weight = weight_of(passage.layer)
         pattern = self._pattern(str(passage.node.target), weight)
@@ -152,8 +145,8 @@ class _Moments:
     with K inputs each.
     """
 
-    def __init__(self, layer: nn.Module, rectified: bool) -> None:
-        self.layer, self.rectified = layer, rectified
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
         self.groups = layer.groups if isinstance(layer, (Conv2d, nn.Conv1d)) else 1
         self.weight = weight_of(layer).detach().double().reshape(self.groups, -1, _fan_in(layer))
         shape = self.weight.shape
@@ -162,19 +155,23 @@ class _Moments:
         self.inputs = self.weight.new_zeros(shape)
         self.products = self.weight.new_zeros(shape)
 
-    def add(self, inputs: Tensor, outputs: Tensor) -> None:
-        """Add a batch: x, y, and the products x y over all neurons that fire.
+    def add(self, inputs: Tensor, outputs: Tensor, firing: Tensor | None) -> None:
+        """Add a batch: x, y, and the products x y where ``firing`` is positive, or everywhere.
 
         The outputs may hold the bias, which changes no covariance.
         """
         x = self._patches(inputs)
-        y = self._positions(outputs).reshape(self.groups, self.weight.shape[1], -1).double()
-        fires = y > 0 if self.rectified else torch.ones_like(y, dtype=torch.bool)
-        firing = fires.double()
-        self.count += firing.sum(dim=2)
-        self.outputs += (y * firing).sum(dim=2)
-        self.inputs += firing @ x.transpose(1, 2)
-        self.products += (y * firing) @ x.transpose(1, 2)
+        y, value = self._neurons(outputs), self._neurons(outputs if firing is None else firing)
+        fires = torch.ones_like(y) if firing is None else (value > 0).double()
+        self.count += fires.sum(dim=2)
+        self.outputs += (y * fires).sum(dim=2)
+        self.inputs += fires @ x.transpose(1, 2)
+        self.products += (y * fires) @ x.transpose(1, 2)
+
+    def _neurons(self, outputs: Tensor) -> Tensor:
+        """Return what each neuron says: (G, O, positions)."""
+        y = self._positions(outputs).reshape(self.groups, self.weight.shape[1], -1)
+        return y.double()
 
     def _patches(self, inputs: Tensor) -> Tensor:
         """Return what each neuron sees: (G, K, positions)."""
@@ -262,14 +259,14 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         raise ValueError("patterns need at least two images")
     network = as_network(model)
     layers = dict(network.named_modules())
-    _check_weights(network)
-    neurons = [node for node in network.graph.nodes if _NEURONS.holds(node, layers)]
+    check_weights(network)
+    refuse_disguises("fit_patterns", network)
+    walked = reached(network.graph)
+    neurons = [node for node in network.graph.nodes if NEURONS.holds(node, layers)]
     if not neurons:
         raise ValueError("the network has no layer with a pattern: no convolution, no dense layer")
-    moments = {
-        str(node.target): _Moments(layers[str(node.target)], _is_rectified(node, layers))
-        for node in neurons
-    }
+    firing = {node: firing_value(node, walked, layers) for node in neurons}
+    moments = {str(node.target): _Moments(layers[str(node.target)]) for node in neurons}
     device = next(network.parameters()).device
     network.verify(images[:2].to(device))
     with torch.inference_mode():
@@ -278,38 +275,13 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
             forward.extra_traceback = False
             forward.run(batch.to(device))
             for node in neurons:
-                seen, given = forward.env[node.all_input_nodes[0]], forward.env[node]
-                moments[str(node.target)].add(seen, given)
+                value = firing[node]
+                moments[str(node.target)].add(
+                    forward.env[node.all_input_nodes[0]],
+                    forward.env[node],
+                    None if value is None else forward.env[value],
+                )
     return {name: moment.pattern() for name, moment in moments.items()}
-
-
-def _check_weights(network: Network) -> None:
-    """Refuse a network with weights that are not those of neurons, and name their layer.
-
-    Normalisations, and activations that learn a slope, have one weight for each number.
-    """
-    layers, from_pixels = dict(network.named_modules()), reached(network.graph)
-    for node in from_pixels:
-        if _NEURONS.holds(node, layers) or NORMS.holds(node, layers):
-            continue
-        layer = layers[str(node.target)] if node.op == "call_module" else None
-        hides = layer is not None and any(weight.dim() > 1 for weight in layer.parameters())
-        multiplies = any(source not in from_pixels for source in node.all_input_nodes)
-        if hides or (multiplies and _MATRIX_PRODUCTS.holds(node, layers)):
-            kind = type(layer).__name__ if layer is not None else node.target
-            raise ValueError(
-                f"there is no pattern for the weights of the layer {node.name!r} ({kind}), "
-                "expected dense layers and convolutions in one or two dimensions"
-            )
-
-
-def _is_rectified(node: fx.Node, layers: Mapping[str, nn.Module]) -> bool:
-    """Whether a ReLU follows, perhaps behind a max-pooling or a change of shape."""
-    return any(
-        RECTIFIERS.holds(user, layers)
-        or (_ROUTES.holds(user, layers) and _is_rectified(user, layers))
-        for user in node.users
-    )
 
 
 def _fan_in(layer: nn.Module) -> int:

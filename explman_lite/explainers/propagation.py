@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
 from explman_lite.explainers.base import Explainer, Explanation, class_logits, is_differentiated
-from explman_lite.explainers.kinds import RECTIFIERS
+from explman_lite.explainers.kinds import RECTIFIERS, is_by_hand
 from explman_lite.networks.layers import (
     Conv2d,
     Geometry,
@@ -228,7 +228,9 @@ class GuidedBackprop(Propagation):
     def check(self, network: Network, images: Tensor) -> None:
         """Refuse a network without a ReLU, or with one that is out of reach."""
         refuse_hidden_rectifiers(network, "be guided")
-        if not any(isinstance(layer, RECTIFIERS.modules) for layer in network.modules()):
+        refuse_disguises(self.name, network)
+        layers = dict(network.named_modules())
+        if not any(RECTIFIERS.holds(node, layers) for node in reached(network.graph)):
             raise ValueError(
                 "GuidedBackprop has a rule for ReLU, and this network has none: the result would "
                 "be its gradient"
@@ -248,6 +250,17 @@ def reached(graph: fx.Graph) -> dict[fx.Node, None]:
         if node.op == "placeholder" or not found.keys().isdisjoint(node.all_input_nodes):
             found[node] = None
     return found
+
+
+def refuse_disguises(method: str, network: Network) -> None:
+    """Refuse what may be a ReLU written by hand: a method about ReLUs would pass it over."""
+    layers = dict(network.named_modules())
+    for node in reached(network.graph):
+        if is_by_hand(node, layers):
+            raise ValueError(
+                f"{method} cannot know whether {node.name!r} is a ReLU: write it as one, or as "
+                "another activation, so that it has a name"
+            )
 
 
 def linear(layer: nn.Module, weight: Tensor, inputs: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from explman_lite.explainers import kinds
 from explman_lite.explainers.propagation import Walk
@@ -34,32 +34,61 @@ def _read(walk: Walk, node: fx.Node) -> list[fx.Node]:
 
 
 def is_of_pixels(walk: Walk, node: fx.Node) -> bool:
-    """Whether each number is a pixel, or one that was shifted and scaled by constants."""
+    """Whether the bounds of the pixels are known as bounds of a value.
+
+    They are where pixels were moved, averaged, or chosen among, and shifted and scaled by
+    constants: whatever grows with all pixels, or falls with all.
+    """
     if node.op == "placeholder":
         return True
     origin, sources = walk.origins[node], _read(walk, node)
     if kinds.SUMS.holds(origin, walk.layers):
         keeps = [term in sources for term in kinds.operands(origin)].count(True) == 1
     else:
-        keeps = kinds.PER_PIXEL.holds(origin, walk.layers) or len(factors(walk, origin)) == 1
+        keeps = kinds.MONOTONE.holds(origin, walk.layers) or len(factors(walk, origin)) == 1
     return keeps and bool(sources) and all(is_of_pixels(walk, source) for source in sources)
 
 
-def pixel_bounds(walk: Walk, node: fx.Node) -> tuple[Tensor, Tensor]:
+def pixel_bounds(walk: Walk, node: fx.Node) -> tuple[Any, Any]:
     """Return the smallest and largest values (1, …) that pixels in [0, 1] can give a node."""
-    ends = []
-    for fill in (0.0, 1.0):
+    if node.op == "placeholder":
+        pixels = walk.env[node][:1].detach()
+        return torch.zeros_like(pixels), torch.ones_like(pixels)
+    if node.op == "get_attr":
+        return walk.env[node], walk.env[node]
+    sources = {source: pixel_bounds(walk, source) for source in node.all_input_nodes}
+    low = walk.again(node, lambda source: sources[source][0])
+    high = walk.again(node, lambda source: sources[source][1])
+    if not torch.is_tensor(low):
+        return low, high
+    # What multiplies by a negative number exchanges the two.
+    return torch.minimum(low, high), torch.maximum(low, high)
 
-        def value(source: fx.Node, fill: float = fill) -> Any:
-            if source.op == "placeholder":
-                return torch.full_like(walk.env[source][:1].detach(), fill)
-            if source.op == "get_attr":
-                return walk.env[source]
-            return walk.again(source, value)
 
-        ends.append(value(node))
-    # What multiplies by a negative number has exchanged the two.
-    return torch.minimum(*ends), torch.maximum(*ends)
+def is_turned(walk: Walk, node: fx.Node) -> bool:
+    """Whether all that is made of a value has the opposite sign, as of what is subtracted.
+
+    A layer whose output is turned is the layer with the negative weight.
+    """
+    users = [user for user in node.users if user in walk.reached]
+    return bool(users) and all(_turns(walk, node, user) for user in users)
+
+
+def _turns(walk: Walk, node: fx.Node, user: fx.Node) -> bool:
+    """Whether a value changes its sign on its way by a user, as far as nothing bends it."""
+    layers = walk.layers
+    if kinds.SUMS.holds(user, layers):
+        own = kinds.coefficients(user)[node] < 0
+    elif kinds.NEGATIVES.holds(user, layers):
+        own = True
+    elif (kinds.PRODUCTS | kinds.QUOTIENTS).holds(user, layers) and factors(walk, user) == [node]:
+        numbers = [value for value in kinds.operands(user) if isinstance(value, (int, float))]
+        own = any(number < 0 for number in numbers)
+    elif (kinds.RESHAPES | kinds.AVERAGES).holds(user, layers):
+        own = False
+    else:
+        return False
+    return own != is_turned(walk, user)
 
 
 def is_never_negative(walk: Walk, node: fx.Node) -> bool:

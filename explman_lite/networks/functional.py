@@ -69,6 +69,8 @@ def _clearer(layer: nn.Module) -> nn.Module | None:
     """Return the ReLU, if a layer is one under another name."""
     if type(layer) is nn.Hardtanh:
         return _clamp(layer.min_val, layer.max_val)
+    if type(layer) is nn.LeakyReLU and layer.negative_slope == 0:
+        return nn.ReLU()
     if type(layer) is nn.Threshold:
         return _threshold(layer.threshold, layer.value)
     return None
@@ -93,6 +95,10 @@ def _threshold(threshold: float, value: float, inplace: bool = False) -> nn.Modu
     return nn.ReLU() if threshold == 0 and value == 0 else None
 
 
+def _leaky(negative_slope: float = 0.01, inplace: bool = False) -> nn.Module | None:
+    return nn.ReLU() if negative_slope == 0 else None
+
+
 _CLAMPS: dict[Any, Callable[..., nn.Module | None]] = {
     torch.clamp: _clamp,
     torch.clip: _clamp,
@@ -112,6 +118,7 @@ _LAYERS: dict[Any, Callable[..., nn.Module | None]] = {
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
     F.avg_pool2d: nn.AvgPool2d,
     F.max_pool2d: nn.MaxPool2d,
+    F.leaky_relu: _leaky,
     **_CLAMPS,
 }
 """What makes a module of a function's arguments after the first, by the function."""

@@ -191,7 +191,9 @@ def _prepared(
         values = {n: v.detach() if torch.is_tensor(v) else v for n, v in values.items()}
     network = Network(layers | values, graph)
     network.delete_all_unused_submodules()
-    return network.eval(), Original(model, normalize)
+    return network.eval(), Original(
+        model, normalize, lambda: _prepared(model, mean, std, frozen)[0]
+    )
 
 
 def as_network(model: nn.Module) -> Network:

@@ -108,19 +108,6 @@ def hidden_rectifiers(network: fx.GraphModule) -> list[str]:
     return [name for name, layer in _layers(network) if any(map(_rectifies, _inside(layer)))]
 
 
-def hidden_weights(network: fx.GraphModule, seen: tuple[type[nn.Module], ...]) -> list[str]:
-    """Return the names of layers that multiply by weights and are not of the types ``seen``.
-
-    A gain and a shift for each channel, as those of a normalisation, do not count.
-    """
-    return [
-        name
-        for name, layer in _layers(network)
-        if not isinstance(layer, (*seen, nn.LayerNorm))
-        and any(parameter.ndim > 1 for parameter in layer.parameters())
-    ]
-
-
 def refuse_hidden_rectifiers(network: fx.GraphModule, purpose: str) -> None:
     """Refuse a network with a ReLU that ``purpose``, such as "be smoothed", would pass over."""
     for name in hidden_rectifiers(network):

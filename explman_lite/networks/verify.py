@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,11 +26,17 @@ class Original:
         The network as it was given.
     first : Normalize or None
         What was put in front of it.
+    prepare : callable
+        Prepares ``model`` anew.
     """
 
-    def __init__(self, model: nn.Module, first: Normalize | None) -> None:
+    def __init__(
+        self, model: nn.Module, first: Normalize | None, prepare: Callable[[], nn.Module]
+    ) -> None:
         self.model: nn.Module | None = model
         self.first = first
+        self.prepare: Callable[[], nn.Module] | None = prepare
+        self.versions = _versions(model)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Original:
         """Return itself: what a copy was prepared from is the same."""
@@ -45,49 +53,84 @@ class Original:
         ValueError
             If they differ by more than rounding, if the original draws random numbers, or if its
             output for one image depends on the others.
+
+        Warns
+        -----
+        RuntimeWarning
+            If they differ because the weights of the original were changed in between.
         """
-        model = self.model
-        if model is None or not _has_values(images):
+        if self.model is None or not _has_values(images):
             return
         samples = images[:2].detach().clone()
         no_autocast = torch.autocast(samples.device.type, enabled=False)
-        with untouched(model), untouched(network), torch.no_grad(), no_autocast:
-            # What the network refuses is between it and its user.
-            found = _tensors(network.forward(samples.clone()))
-            try:
-                expected, again = self._run(model, samples), self._run(model, samples)
-                alone = self._run(model, samples[:1])
-            except Exception as error:
-                raise ValueError(
-                    f"{type(model).__name__} cannot be run on images that the network prepared "
-                    f"from it takes, so that the two cannot be compared: {error}"
-                ) from error
-        rounding = max(map(_rounding, (samples, *model.parameters())))
+        with untouched(self.model), untouched(network), torch.no_grad(), no_autocast:
+            self._compare(self.model, network, samples)
+        self.model = self.first = self.prepare = None
+
+    def _compare(self, model: nn.Module, network: nn.Module, samples: Tensor) -> None:
         name = type(model).__name__
-        if difference := _difference(again, expected, rounding):
+        # What the network refuses is between it and its user.
+        found = _tensors(network.forward(samples.clone()))
+        try:
+            expected = self._run(model, samples)
+            alone = self._run(model, samples[:1])
+        except Exception as error:
             raise ValueError(
-                f"two calls of {name} differ by {difference}: it draws random numbers, or changes "
-                "itself whenever it is called. Expected one fixed function"
-            )
+                f"{name} cannot be run on images that the network prepared from it takes, so that "
+                f"the two cannot be compared: {error}"
+            ) from error
+        rounding = max(map(_rounding, (samples, *model.parameters())))
         if difference := _difference(alone, [value[:1] for value in expected], rounding):
+            if again := _difference(self._run(model, samples), expected, rounding):
+                raise ValueError(
+                    f"two calls of {name} differ by {again}: it draws random numbers, or changes "
+                    "itself whenever it is called. Expected one fixed function"
+                )
             raise ValueError(
                 f"the output of {name} for an image depends on the others in its batch, by "
                 f"{difference}. Expected a network that takes each image by itself"
             )
         if difference := _difference(found, expected, rounding):
-            raise ValueError(
-                f"the prepared network differs from {name} by {difference}. Either torch.fx did "
-                "not see all of its forward pass, as where that asks for the type of its input, "
-                "reads a global variable or counts its calls: write it without. Or weights were "
-                "changed since the network was prepared: prepare it again"
+            if not self._was_changed(model, samples, expected, rounding):
+                raise ValueError(
+                    f"the prepared network differs from {name} by {difference}. Either torch.fx "
+                    "did not see all of the forward pass, as where it asks for the type of its "
+                    "input, reads a global variable or counts its calls: write it without. Or the "
+                    "network was changed before its first call: call it once before"
+                )
+            warnings.warn(
+                f"the weights of {name} were changed after the network was prepared from it, which "
+                f"differs by {difference}: prepare it again",
+                RuntimeWarning,
+                stacklevel=7,
             )
-        self.model = self.first = None
 
     def _run(self, model: nn.Module, samples: Tensor) -> list[Tensor]:
         """Run the original where it is and in its own type, on a copy of the samples."""
-        like = next((p for p in model.parameters() if p.is_floating_point()), samples)
-        inputs = samples.to(like.device, like.dtype, copy=True)
+        inputs = _as_for(model, samples)
         return _tensors(model(inputs if self.first is None else self.first.to(inputs)(inputs)))
+
+    def _was_changed(
+        self, model: nn.Module, samples: Tensor, expected: list[Tensor], rounding: float
+    ) -> bool:
+        """Whether the original's weights were changed, and it would be prepared right by now."""
+        assert self.prepare is not None
+        if _versions(model) == self.versions:
+            return False
+        found = _tensors(self.prepare().forward(_as_for(model, samples)))
+        return not _difference(found, expected, rounding)
+
+
+def _versions(model: nn.Module) -> list[int]:
+    """Return how often each weight and buffer was written to."""
+    values = (*model.parameters(), *model.buffers())
+    return [0 if value.is_inference() else value._version for value in values]
+
+
+def _as_for(model: nn.Module, samples: Tensor) -> Tensor:
+    """Return a copy of samples in the type, and on the device, of a network's weights."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), samples)
+    return samples.to(like.device, like.dtype, copy=True)
 
 
 def _tensors(output: Any) -> list[Tensor]:

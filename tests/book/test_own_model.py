@@ -77,11 +77,28 @@ def test_python_runs(own_pictures, capsys):
     assert (result.images != result.original_images).any()
 
 
-class VGG(nn.Module):
-    """Looks at its data before it decides, as timm's class of this name does."""
+class Undecided(nn.Module):
+    """Looks at its data before it decides."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images if images.mean() > 0 else -images
+
+
+class Suspicious(nn.Module):
+    """Asks what it was given, which is no tensor while it is traced."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (2 * images if isinstance(images, Tensor) else images).flatten(1)
+
+
+def hooked() -> nn.Module:
+    def remember(*_: object) -> None:
+        pass
+
+    remember.__qualname__ = "remember"
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    network[0].register_forward_hook(remember)
+    return network
 
 
 def small_transformer() -> nn.Module:
@@ -111,7 +128,6 @@ def attack(network: nn.Module, low: float = 0.0, **options: object) -> None:
     )
 
 
-SAME_PADDING = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"))
 MOBILENET = models.mobilenet_v3_small
 
 
@@ -135,8 +151,9 @@ def explain_half() -> None:
 
 MISHAPS = {
     "images must lie in [0, 1]": lambda: attack(nn.Flatten(), low=-2),
-    "cannot trace VGG": lambda: el.prepare(VGG()),
-    "only convolutions with": lambda: el.prepare(SAME_PADDING),
+    "cannot trace Undecided": lambda: el.prepare(Undecided()),
+    "the prepared network differs": lambda: explain(el.Gradient(), Suspicious()),
+    "the layer '0' has a forward hook": lambda: el.prepare(hooked()),
     "LRP has no rule for the layer 'en": lambda: explain(el.LRP(), small_transformer()),
     "LRP has no rule for the product": lambda: explain(el.LRP(), Squared()),
     "LRP needs float32": explain_half,

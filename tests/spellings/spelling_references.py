@@ -3,10 +3,16 @@
 import copy
 from collections.abc import Callable
 
-import spelling_branches  # noqa: F401  # Each of these fills the table.
+import spelling_activations  # noqa: F401  # Each of these fills the table.
+import spelling_branches  # noqa: F401
 import spelling_calls  # noqa: F401
 import spelling_forwards  # noqa: F401
+import spelling_gates  # noqa: F401
+import spelling_hidden  # noqa: F401
+import spelling_hooked  # noqa: F401
+import spelling_identities  # noqa: F401
 import spelling_layers  # noqa: F401
+import spelling_states  # noqa: F401
 import spelling_wrapped  # noqa: F401
 import torch
 from spelling_table import SIZE, Net, Spelling

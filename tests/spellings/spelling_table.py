@@ -81,6 +81,9 @@ TABLE: dict[str, Spelling] = {}
 PATTERNS = frozenset({"fit_patterns", "PatternAttribution"})
 """What looks at the weights of each layer: a factor that the twin holds in a weight is another."""
 
+SIGNS = PATTERNS | {"LRP", "trainable LRP"}
+"""What the sign of a hidden value changes, as z⁺ explains what makes it large."""
+
 
 def spell(kind: str, name: str, make, twin_of, **facts) -> None:
     """Add a spelling to the table."""
@@ -130,6 +133,11 @@ def net(compute: Callable[..., object], parts: Callable[[], dict[str, object]], 
 def sequence(*layers: nn.Module) -> nn.Sequential:
     """Return layers in a row: the plainest form there is."""
     return nn.Sequential(*layers)
+
+
+def untold(*factors: float) -> frozenset[str]:
+    """Return the actions in which a twin with such factors in its weights is no reference."""
+    return frozenset() if all(factor == 1 for factor in factors) else PATTERNS
 
 
 def vgg_parts() -> dict[str, object]:

@@ -77,6 +77,92 @@ def test_a_relu_behind_a_max_pooling_counts_as_one_before_it(name):
     torch.testing.assert_close(found, expected)
 
 
+SHIFTED = {
+    "times one": lambda y: y * 1,
+    "plus nothing": lambda y: y + 0,
+    "negated twice": lambda y: y.neg().neg(),
+    "halved": lambda y: y / 2,
+    "without dropout": lambda y: F.dropout2d(y, training=False),
+}
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_constants_between_a_neuron_and_its_relu_do_not_hide_it(name):
+    model = spelled(
+        lambda self, x: self.dense(SHIFTED[name](self.convolution(x)).relu().flatten(1))
+    )
+    (found, _), _ = fitted(model)
+    (expected, _), _ = fitted(spelled(of_modules))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_neuron_fires_where_its_shifted_and_negated_value_is_positive():
+    torch.manual_seed(0)
+    layer = nn.Linear(192, 3).double()
+    (found,) = el.fit_patterns(Shifted(layer).eval(), DATA).values()
+    x = DATA.flatten(1)
+    for neuron in range(3):
+        y = (x @ layer.weight[neuron]).detach()
+        fires = 0.1 - (y + layer.bias[neuron]) > 0
+        joint = torch.cov(torch.cat([x[fires], y[fires].unsqueeze(1)], dim=1).T, correction=0)
+        torch.testing.assert_close(found[neuron], joint[:192, 192] / joint[192, 192])
+
+
+class Shifted(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (0.1 - self.layer(images.flatten(1))).relu()
+
+
+def test_batch_norm_behind_a_neuron_is_a_part_of_it():
+    torch.manual_seed(0)
+    dense, norm, last = nn.Linear(192, 6), nn.BatchNorm1d(6), nn.Linear(6, 4)
+    nn.init.uniform_(norm.running_mean, -0.5, 0.5)
+    nn.init.uniform_(norm.running_var, 0.5, 2)
+    nn.init.uniform_(norm.weight, -2, 2)
+    folded = nn.utils.fusion.fuse_linear_bn_eval(dense.eval(), norm.eval())
+    (_, expected_last), expected = fitted(
+        nn.Sequential(nn.Flatten(), folded, nn.ReLU(), last).double().eval()
+    )
+    (_, found_last), found = fitted(
+        nn.Sequential(nn.Flatten(), dense, norm, nn.ReLU(), last).double().eval()
+    )
+    torch.testing.assert_close(found_last, expected_last)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_learned_slope_of_zero_is_named():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.PReLU(init=0.0), nn.ReLU())
+    with pytest.raises(ValueError, match="cannot know whether '_2' is a ReLU"):
+        el.fit_patterns(model.double().eval(), DATA)
+
+
+BY_HAND = {
+    "maximum": lambda y: torch.maximum(y, torch.zeros_like(y)),
+    "max": lambda y: torch.max(y, y.new_zeros(())),
+    "where": lambda y: torch.where(y > 0, y, 0.0),
+    "mul": lambda y: y * (y > 0),
+    "masked_fill": lambda y: y.masked_fill(y < 0, 0),
+    "abs": lambda y: (y + y.abs()) / 2,
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_relu_by_hand_is_named(name):
+    model = spelled(
+        lambda self, x: self.dense(self.relu(BY_HAND[name](self.convolution(x))).flatten(1))
+    )
+    with pytest.raises(
+        ValueError, match=rf"fit_patterns cannot know whether '{name}\w*' is a ReLU"
+    ):
+        el.fit_patterns(model, DATA)
+    with pytest.raises(ValueError, match=rf"GuidedBackprop cannot know whether '{name}\w*' is a"):
+        el.GuidedBackprop()(model, DATA[:1], torch.tensor([0]))
+
+
 def test_patterns_of_a_convolution_along_a_line_are_those_of_one_in_a_picture():
     torch.manual_seed(0)
     line = nn.Conv1d(8, 6, 3, stride=2, padding=1, dilation=2, groups=2).double()
@@ -140,7 +226,7 @@ HIDDEN = {
     "layer.*Bilinear": Pairs,
     "matmul.*matmul": Multiplied,
     "layer.*LSTM": recurrent,
-    "_1.*TransformerEncoderLayer": lambda: nn.Sequential(
+    "_1_self_attn.*MultiheadAttention": lambda: nn.Sequential(
         nn.Flatten(1, 2), nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), nn.Flatten()
     ),
     "_0.*ConvTranspose2d": lambda: nn.Sequential(nn.ConvTranspose2d(3, 4, 3), nn.Flatten()),

@@ -136,7 +136,7 @@ def test_each_change_draws_once_and_is_described(model, image, drawn):
 
 
 def test_a_class_and_a_method_can_be_given(model, image, drawn):
-    gamma, classes = el.LRP("gamma"), torch.tensor([4])
+    gamma, classes = el.LRP("gamma"), 4
     controls, _, _ = parts(el.playground.softplus(model, image, classes, gamma))
     assert controls["method"].value == "LRP"
     assert list(controls["method"].options) == list(EXPLAINERS)
@@ -153,7 +153,7 @@ def test_a_method_that_is_not_registered_joins(model, image, drawn):
 
 
 def test_a_method_that_the_network_cannot_carry_says_so_and_the_next_one_shows(image, drawn):
-    box = el.playground.softplus(flat(nn.ReLU(), nn.Sigmoid()), image)
+    box = el.playground.softplus(flat(nn.ReLU(), nn.Softmax(1)), image)
     controls, sentence, picture = parts(box)
     controls["method"].value = "LRP"
     assert "LRP has no rule for the layer" in sentence.value
@@ -275,9 +275,9 @@ def test_an_attack_in_trouble_says_so_in_a_sentence(
         ({"image": np.zeros((1, 1, 32, 32))}, TypeError, "image must be a torch.Tensor"),
         ({"explainer": "LRP"}, TypeError, "expected an unsmoothed Explainer, got str"),
         ({"explainer": el.BetaSmoothing(el.LRP(), 3)}, TypeError, "unsmoothed .* BetaSmoothing"),
-        ({"model": flat(nn.ReLU(), nn.Sigmoid()), "explainer": el.LRP()}, ValueError, "no rule"),
+        ({"model": flat(nn.ReLU(), nn.Softmax(1)), "explainer": el.LRP()}, ValueError, "no rule"),
         ({"classes": torch.tensor([10])}, ValueError, "classes must lie between 0 and 9"),
-        ({"classes": 3}, TypeError, "classes must be a tensor of integers"),
+        ({"classes": "3"}, TypeError, "classes must be one integer for all images, or a tensor"),
         ({"target_map": -torch.ones(1, 32, 32)}, ValueError, "target_maps must not be negative"),
         ({"target_map": torch.ones(1, 8, 8)}, ValueError, "target_maps must have the shape"),
     ],

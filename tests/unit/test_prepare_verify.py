@@ -9,7 +9,6 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from conftest import small_model
 from forwards import Forward
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -18,16 +17,16 @@ import explman_lite as el
 from explman_lite.networks import passes, prepare
 
 
-class OnSmallModel(nn.Module):
-    """A network around `small_model`, whose forward pass is that of its subclass."""
+class Around(nn.Module):
+    """A network around another, whose forward pass is that of its subclass."""
 
-    def __init__(self):
+    def __init__(self, inner):
         super().__init__()
-        self.inner = small_model()
+        self.inner = inner
         self.eval()
 
 
-class Optional(OnSmallModel):
+class Optional(Around):
     def forward(self, images, normalised=None, *, scale=True, top=None):
         if normalised is None:
             images = (images - 0.5) / 0.25
@@ -37,20 +36,20 @@ class Optional(OnSmallModel):
         return logits if top is None else logits[:, :top]
 
 
-class AsksForItsType(OnSmallModel):
+class AsksForItsType(Around):
     def forward(self, images):
         if isinstance(images, torch.Tensor):
             images = (images - 0.5) / 0.25
         return self.inner(images)
 
 
-def test_arguments_beside_the_images_get_their_defaults(images):
-    model = Optional()
+def test_arguments_beside_the_images_get_their_defaults(raw, images):
+    model = Optional(raw)
     network = el.prepare(model, mean=[0.1] * 3, std=[0.5] * 3)
     torch.testing.assert_close(network(images), model((images - 0.1) / 0.5))
 
 
-def test_a_test_that_a_trace_answers_otherwise_is_found_out(images, classes):
+def test_a_test_that_a_trace_answers_otherwise_is_found_out(raw, images, classes):
     calls = [
         lambda network: network(images),
         lambda network: el.Gradient()(network, images, classes),
@@ -66,7 +65,7 @@ def test_a_test_that_a_trace_answers_otherwise_is_found_out(images, classes):
     ]
     for call in calls:
         with pytest.raises(ValueError, match=r"differs from AsksForItsType by \d\.\d+, where"):
-            call(el.prepare(AsksForItsType()))
+            call(el.prepare(AsksForItsType(raw)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -132,7 +131,7 @@ def test_the_original_is_run_once_and_then_forgotten(raw, images, monkeypatch):
     network = el.prepare(raw)
     calls.clear()
     network(images)
-    assert calls == [2, 2, 1]
+    assert calls == [2, 1]
     calls.clear()
     for call in (network, copy.deepcopy(network), el.smoothed(network, 1.0)):
         call(images)
@@ -147,7 +146,7 @@ def test_a_smoothed_network_or_a_copy_is_compared_for_all(raw, images):
 
 
 def test_an_original_is_not_kept_longer_than_its_network():
-    model = small_model()
+    model = Forward(lambda _, h: h)
     known, network = weakref.ref(model), el.prepare(model)
     del model
     assert known() is not None
@@ -156,11 +155,33 @@ def test_an_original_is_not_kept_longer_than_its_network():
     assert known() is None
 
 
-def test_weights_that_were_changed_in_between_are_named(raw, images):
+def test_a_network_that_was_changed_before_its_first_call_is_named(raw, images):
     network = el.prepare(raw)
     with torch.no_grad():
         network.get_submodule("0").weight.mul_(2)
-    with pytest.raises(ValueError, match=r"weights were changed since .* prepare it again"):
+    with pytest.raises(ValueError, match="changed before its first call: call it once before"):
+        network(images)
+
+
+def test_an_original_that_was_changed_in_between_is_told(raw, images):
+    """What was folded has the old weights, what was not has the new ones."""
+    network = el.prepare(raw)
+    with torch.no_grad():
+        for weight in raw.parameters():
+            weight.mul_(1.5)
+    with pytest.warns(RuntimeWarning, match="weights of Sequential were changed after"):
+        logits = network(images)
+    assert not torch.allclose(logits, raw(images))
+    assert torch.equal(network(images), logits)
+
+
+def test_a_trace_that_lies_is_found_out_whatever_was_changed(raw, images):
+    model = AsksForItsType(raw)
+    network = el.prepare(model)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.5)
+    with pytest.raises(ValueError, match="differs from AsksForItsType"):
         network(images)
 
 
@@ -196,11 +217,11 @@ def test_a_network_is_stored_without_its_original(raw, images):
     assert abs(sizes[0] - sizes[1]) < 100
 
 
-class Remembers(OnSmallModel):
+class Remembers(Around):
     """Stores what it computes in all the places that a module has."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, inner):
+        super().__init__(inner)
         self.calls, self.log, self.records = 0, [], {"first": []}
         self.register_buffer("count", torch.zeros(()))
 
@@ -215,7 +236,7 @@ class Remembers(OnSmallModel):
 
 
 def test_prepare_and_the_comparison_leave_nothing_on_the_users_network(images):
-    model = Remembers()
+    model = Remembers(nn.Sequential(nn.Conv2d(3, 4, 16), nn.ReLU(), nn.Flatten()).double())
     before = {name: set(vars(module)) for name, module in model.named_modules()}
     network = el.prepare(model)
     for _ in range(2):
@@ -227,15 +248,15 @@ def test_prepare_and_the_comparison_leave_nothing_on_the_users_network(images):
     torch.testing.assert_close(network(images), model(images))
 
 
-def test_a_network_of_one_logit_and_one_of_several_outputs_are_compared(images):
+def test_a_network_of_one_logit_and_one_of_several_outputs_are_compared(raw, images):
     one = nn.Sequential(nn.Flatten(), nn.Linear(768, 1)).double().eval()
     torch.testing.assert_close(el.prepare(one)(images[:1]), one(images[:1]))
 
-    class Several(OnSmallModel):
+    class Several(Around):
         def forward(self, x):
             return {"logits": self.inner(x), "size": (x.sum((1, 2, 3)), x.mean((2, 3)))}
 
-    found = el.prepare(Several())(images)
+    found = el.prepare(Several(raw))(images)
     torch.testing.assert_close(found["size"][0], images.sum((1, 2, 3)))
 
 

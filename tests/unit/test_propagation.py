@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 import torch
+import torch.nn.functional as F
 import zennit.composites
 import zennit.core
 import zennit.layer
@@ -326,17 +327,18 @@ def test_a_layer_with_several_outputs_that_are_taken_together_is_named():
         )
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),
-     nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, activation=nn.ReLU()),
-     nn.TransformerDecoderLayer(4, 2, 8, activation=torch.relu)],
-    ids=["function", "module", "decoder"],
-)  # fmt: skip
-def test_guided_backprop_names_a_layer_with_a_relu_inside(layer):
-    model = nn.Sequential(nn.Flatten(1, 2), nn.ReLU(), layer, nn.Flatten()).eval()
-    with pytest.raises(ValueError, match=rf"ReLU inside the layer '2' \({type(layer).__name__}\)"):
-        el.GuidedBackprop()(model, torch.rand(1, 1, 3, 4), torch.tensor([0]))
+def test_guided_backprop_finds_the_relu_of_an_encoder_layer_in_every_spelling():
+    maps = []
+    for activation in (F.relu, "relu", nn.ReLU()):
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, activation=activation)
+        layers = nn.Flatten(1, 2), layer, nn.Flatten(), nn.Linear(12, 3)
+        model = nn.Sequential(*layers).eval()
+        images = torch.linspace(0, 1, 12).view(1, 1, 3, 4)
+        maps.append(el.GuidedBackprop()(model, images, torch.tensor([0])))
+        assert not torch.allclose(maps[-1], el.Gradient()(model, images, torch.tensor([0])))
+    assert torch.equal(maps[0], maps[1])
+    assert torch.equal(maps[0], maps[2])
 
 
 class Biased(nn.Module):
@@ -371,7 +373,7 @@ def test_guided_backprop_passes_a_recurrent_layer_unless_there_is_a_relu_inside(
         el.GuidedBackprop()(model, images, classes),
         el.Gradient()(model, images, classes).clamp(min=0),
     )
-    with pytest.raises(ValueError, match=r"ReLU inside the layer 'rnn' \(RNN\)"):
+    with pytest.raises(ValueError, match=r"the layer 'rnn' \(RNN\) has a ReLU inside"):
         el.GuidedBackprop()(Recurrent("relu").eval(), images, classes)
 
 
