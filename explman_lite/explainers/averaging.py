@@ -18,6 +18,8 @@ from explman_lite.explainers.base import (
     Wrapper,
     check_explainer,
     is_differentiated,
+    names_what_has_no_gradient,
+    run,
 )
 from explman_lite.explainers.baseline import Baseline, baseline_of, settled
 from explman_lite.explainers.gradients import Gradient
@@ -87,7 +89,8 @@ class Averaged(Explainer):
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Average the inner explanation; the logits are those of the images themselves."""
-        logits = model(images)
+        with names_what_has_no_gradient(model, images):
+            logits = run(model, images)
         check_logits(logits)
         check_classes(classes, *logits.shape)
         return Explanation(self.mean(model, images, classes), logits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -168,10 +168,32 @@ def is_differentiated(model: nn.Module, images: Tensor) -> bool:
 def input_gradient(model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
     """Differentiate each sample's logit with respect to its pixels."""
     keep_graph = is_differentiated(model, images)
-    with torch.enable_grad():
+    with torch.enable_grad(), names_what_has_no_gradient(model, images):
         follows = keep_graph and images.requires_grad
         inputs = images if follows else images.detach().requires_grad_()
-        logits = model(inputs)
+        logits = run(model, inputs)
         score = class_logits(logits, classes).sum()
         (gradient,) = torch.autograd.grad(score, inputs, create_graph=keep_graph)
     return Explanation(gradient, logits if keep_graph else logits.detach())
+
+
+def run(model: nn.Module, images: Tensor) -> Any:
+    """Return what a model makes of images; one that writes to what it is given gets a copy."""
+    return model(images if isinstance(model, Network) else images.clone())
+
+
+@contextmanager
+def names_what_has_no_gradient(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """Turn an error into a refusal, if the model runs where nothing is differentiated."""
+    try:
+        yield
+    except RuntimeError as error:
+        try:
+            with torch.no_grad():
+                run(model, images.detach())
+        except RuntimeError:
+            raise error from None
+        raise ValueError(
+            f"{type(model).__name__} cannot be differentiated with respect to its images: {error}. "
+            "What works in place can be once it is prepared, see el.prepare"
+        ) from error

@@ -7,7 +7,14 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-from explman_lite.explainers.base import Explainer, Explanation, Wrapper, check_explainer
+from explman_lite.explainers.base import (
+    Explainer,
+    Explanation,
+    Wrapper,
+    check_explainer,
+    names_what_has_no_gradient,
+    run,
+)
 from explman_lite.networks.prepare import Network, as_network
 from explman_lite.networks.smoothing import round_activations
 from explman_lite.validation import check_positive, plain_numbers
@@ -78,7 +85,8 @@ class BetaSmoothing(Wrapper):
         """Explain the smoothed network in place of ``model``."""
         twin = _twin(model, self.beta, self.centred)
         explanation = self.explainer.explain(twin, images, classes)
-        return Explanation(explanation.attribution, model(images))
+        with names_what_has_no_gradient(model, images):
+            return Explanation(explanation.attribution, run(model, images))
 
 
 def _twin(model: nn.Module, beta: float, centred: bool) -> Network:

@@ -7,6 +7,7 @@ function that the network computes as it was.
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 from collections.abc import Callable
 from typing import cast
@@ -46,6 +47,17 @@ def refuse_computed_weights(graph: fx.Graph, modules: Modules) -> None:
             raise ValueError(
                 f"{node.target!r} is used by its layer {owner!r} and also directly, expected one "
                 "of the two"
+            )
+
+
+def refuse_statistics_of_the_batch(graph: fx.Graph, modules: Modules) -> None:
+    """Refuse a functional batch norm that is always in training mode."""
+    for node in graph.find_nodes(op="call_function", target=F.batch_norm):
+        arguments = inspect.signature(F.batch_norm).bind(*node.args, **node.kwargs).arguments
+        if arguments.get("training", False) is not False:
+            raise ValueError(
+                f"the layer {node.name!r} (F.batch_norm) normalises by the batch at hand, so that "
+                "the logits of a picture depend on the others: call it with training=False"
             )
 
 
@@ -190,6 +202,7 @@ def insert_first(graph: fx.Graph, modules: Modules, name: str, layer: nn.Module)
 
 PASSES: tuple[Callable[[fx.Graph, Modules], None], ...] = (
     refuse_computed_weights,
+    refuse_statistics_of_the_batch,
     drop_dropout,
     leave_in_place,
     use_modules,

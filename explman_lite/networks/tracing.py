@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from explman_lite.networks.in_place import IN_PLACE_OPERATORS
 from explman_lite.networks.layers import Conv2d, Normalize
@@ -69,7 +70,7 @@ def trace(model: nn.Module, reserved: type[nn.Module]) -> Trace:
         If `torch.fx` cannot follow the forward pass.
     """
     whole, tracer = _Whole(model), _Tracer(model, reserved)
-    with untouched(model), _only_plain_attention():
+    with untouched(model), _only_plain_attention(), fixed(model):
         try:
             graph = tracer.trace(whole)
         except Exception as error:
@@ -257,13 +258,38 @@ def _silence(module: nn.Module) -> None:
 @contextmanager
 def _same_random_numbers() -> Iterator[None]:
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 (whatever networks draw from)
-    devices = range(torch.cuda.device_count())
     try:
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
             yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
+
+
+@contextmanager
+def fixed(model: nn.Module) -> Iterator[None]:
+    """Refuse a network that draws random numbers while it is called.
+
+    Raises
+    ------
+    ValueError
+        If one of the generators of PyTorch, NumPy and Python has moved on.
+    """
+    before = _generators()
+    yield
+    if _generators() != before:
+        raise ValueError(
+            f"{type(model).__name__} draws random numbers whenever it is called: expected one "
+            "fixed function"
+        )
+
+
+def _generators() -> tuple[Any, ...]:
+    """Return where the generators of random numbers stand."""
+    with unset_fake_temporarily():  # what is fake has no state to read
+        on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        states = [bytes(state.numpy()) for state in (torch.get_rng_state(), *on_gpus)]
+    return states, random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002
 
 
 _CONTAINERS = (dict, list, set, deque)
@@ -305,7 +331,8 @@ def _restore(memory: list[tuple[Any, Any]]) -> None:
     for value, kept in memory:
         if isinstance(value, Tensor):
             version, content = kept
-            if value._version != version:
+            # Batch norm writes to its statistics without counting.
+            if value._version != version or not torch.equal(value, content):
                 with torch.no_grad():
                     value.copy_(content)
         else:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from explman_lite.networks.layers import Normalize
-from explman_lite.networks.tracing import untouched
+from explman_lite.networks.tracing import fixed, untouched
 
 
 class Original:
@@ -71,20 +71,21 @@ class Original:
         name = type(model).__name__
         # What the network refuses is between it and its user.
         found = _tensors(network.forward(samples.clone()))
-        try:
-            expected = self._run(model, samples)
-            alone = self._run(model, samples[:1])
-        except Exception as error:
-            raise ValueError(
-                f"{name} cannot be run on images that the network prepared from it takes, so that "
-                f"the two cannot be compared: {error}"
-            ) from error
+        with fixed(model):
+            try:
+                expected = self._run(model, samples)
+                alone = self._run(model, samples[:1])
+            except Exception as error:
+                raise ValueError(
+                    f"{name} cannot be run on images that the network prepared from it takes, so "
+                    f"that the two cannot be compared: {error}"
+                ) from error
         rounding = max(map(_rounding, (samples, *model.parameters())))
         if difference := _difference(alone, [value[:1] for value in expected], rounding):
             if again := _difference(self._run(model, samples), expected, rounding):
                 raise ValueError(
-                    f"two calls of {name} differ by {again}: it draws random numbers, or changes "
-                    "itself whenever it is called. Expected one fixed function"
+                    f"two calls of {name} differ by {again}: it changes itself whenever it is "
+                    "called, or draws random numbers. Expected one fixed function"
                 )
             raise ValueError(
                 f"the output of {name} for an image depends on the others in its batch, by "
@@ -103,6 +104,18 @@ class Original:
                 f"differs by {difference}: prepare it again",
                 RuntimeWarning,
                 stacklevel=7,
+            )
+            return
+        ours, theirs = (
+            _gradient(run, samples[:1])
+            for run in (lambda x: _tensors(network.forward(x)), lambda x: self._run(model, x))
+        )
+        if share := _gradients_differ(ours, theirs, rounding):
+            raise ValueError(
+                f"the gradient of the prepared network differs from that of {name} by "
+                f"{share:.2g} of its size. What changes gradients alone is not seen by "
+                "torch.fx, as torch.no_grad, an autograd.Function with a backward pass of its own, "
+                "or register_hook: write detach in place of the first, and leave out the others"
             )
 
     def _run(self, model: nn.Module, samples: Tensor) -> list[Tensor]:
@@ -136,11 +149,43 @@ def _as_for(model: nn.Module, samples: Tensor) -> Tensor:
 def _tensors(output: Any) -> list[Tensor]:
     """Return the tensors in a network's output, which may be nested, with a batch dimension."""
     if isinstance(output, Tensor):
-        return [output.detach().double().cpu().reshape(output.shape or (1,))]
+        return [output.double().cpu().reshape(output.shape or (1,))]
     if isinstance(output, dict):
         output = list(output.values())
     parts = output if isinstance(output, (list, tuple)) else []
     return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def _gradient(run: Callable[[Tensor], list[Tensor]], sample: Tensor) -> Tensor | None:
+    """Return the gradient of a mixture of all outputs; None if PyTorch does not differentiate them.
+
+    The sample is mixed with noise, so that no two numbers are equal, of which a maximum might pick
+    either.
+    """
+    generator = torch.Generator("cpu").manual_seed(0)
+    noise = torch.rand(sample.shape, generator=generator, device="cpu").to(sample)
+    with torch.inference_mode(False), torch.enable_grad():
+        points = sample.lerp(noise, 0.25).clone().requires_grad_()
+        try:
+            outputs = torch.cat([value.flatten() for value in run(points.clone())])
+            weights = torch.linspace(-1, 2, len(outputs), device="cpu").to(outputs)
+            mixture = (outputs * weights).sum()
+            if not mixture.requires_grad:
+                return torch.zeros_like(points)
+            return torch.autograd.grad(mixture, points, materialize_grads=True)[0]
+        except RuntimeError:  # as where the original works in place
+            return None
+
+
+def _gradients_differ(ours: Tensor | None, theirs: Tensor | None, rounding: float) -> float:
+    """Return by how much two gradients differ, as a share of their size; 0 if that is rounding.
+
+    In half precision, where rounding puts many kinks on their other side, nothing can be said.
+    """
+    if ours is None or theirs is None or rounding > 1e-6:
+        return 0.0
+    error, size = (ours - theirs).norm().item(), max(ours.norm().item(), theirs.norm().item())
+    return error / size if error > 30 * math.sqrt(rounding) * size else 0.0
 
 
 def _has_values(images: Any) -> bool:
