@@ -327,7 +327,9 @@ class _Search:
         valid = pixels.to(self.given.dtype, copy=True)
         if self.settings.epsilon is None:
             return valid
-        bound, rounding = valid.new_tensor(self.settings.epsilon), torch.finfo(valid.dtype).eps
+        rounding = torch.finfo(valid.dtype).eps
+        # A number on its own, which tensors on any device can be compared with.
+        bound = torch.tensor(self.settings.epsilon, dtype=valid.dtype, device="cpu")
         if bound.item() > self.settings.epsilon:
             bound = bound * (1 - rounding)
         exact = self.given.double()

@@ -14,11 +14,11 @@ from explman_lite.curvature.level_sets import LevelSetPath, norms_of
 from explman_lite.networks.layers import (
     Conv2d,
     Normalize,
-    SmoothReLU,
     convolution,
     transposed_convolution,
 )
 from explman_lite.networks.prepare import as_network
+from explman_lite.networks.softplus import SmoothReLU
 from explman_lite.validation import check_classes, check_model, check_points
 
 

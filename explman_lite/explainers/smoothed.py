@@ -15,12 +15,12 @@ from explman_lite.explainers.base import (
     names_what_has_no_gradient,
     run,
 )
-from explman_lite.networks.prepare import Network
-from explman_lite.networks.smoothing import smoothed
+from explman_lite.networks.prepare import Network, as_network
+from explman_lite.networks.smoothing import round_activations
 from explman_lite.validation import check_positive, plain_numbers
 
-_SMOOTHED: WeakKeyDictionary[Network, dict[float, Network]] = WeakKeyDictionary()
-"""The smoothed twins of prepared networks, by β: made once, and gone with their network."""
+_SMOOTHED: WeakKeyDictionary[Network, dict[tuple[float, bool], Network]] = WeakKeyDictionary()
+"""The smoothed twins of prepared networks, by β and centring: made once, gone with the network."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class BetaSmoothing(Wrapper):
         What explains the smoothed network.
     beta : float
         Sharpness of the softplus; the smaller, the smoother the map.
+    centred : bool
+        Subtract each softplus's value at 0, as `smoothed` does.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class BetaSmoothing(Wrapper):
 
     explainer: Explainer
     beta: float
+    centred: bool = False
 
     def __post_init__(self) -> None:
         """Refuse parameters that are not of the form above."""
@@ -66,7 +69,8 @@ class BetaSmoothing(Wrapper):
     @property
     def name(self) -> str:
         """The method's name, with what is smoothed and β."""
-        return f"BetaSmoothing({self.explainer.name}, β = {self.beta:g})"
+        kind = ", centred" * self.centred
+        return f"BetaSmoothing({self.explainer.name}, β = {self.beta:g}{kind})"
 
     @property
     def is_smooth(self) -> bool:
@@ -79,16 +83,20 @@ class BetaSmoothing(Wrapper):
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Explain the smoothed network in place of ``model``."""
-        explanation = self.explainer.explain(_twin(model, self.beta), images, classes)
+        twin = _twin(model, self.beta, self.centred)
+        explanation = self.explainer.explain(twin, images, classes)
         with names_what_has_no_gradient(model, images):
             return Explanation(explanation.attribution, run(model, images))
 
 
-def _twin(model: nn.Module, beta: float) -> Network:
-    """Return the smoothed network; a network that is not prepared may change, and gets it anew."""
+def _twin(model: nn.Module, beta: float, centred: bool) -> Network:
+    """Return the smoothed network; a network that is not prepared may change, and gets it anew.
+
+    Pooling stays as it is in ``model``: an attacker may have rounded it.
+    """
     if not isinstance(model, Network):
-        return smoothed(model, beta)
+        return round_activations(as_network(model), beta, centred=centred)
     twins = _SMOOTHED.setdefault(model, {})
-    if beta not in twins:
-        twins[beta] = smoothed(model, beta)
-    return twins[beta]
+    if (beta, centred) not in twins:
+        twins[beta, centred] = round_activations(model, beta, centred=centred)
+    return twins[beta, centred]

@@ -97,7 +97,9 @@ def is_never_negative(walk: Walk, node: fx.Node) -> bool:
         return False
     origin, layers = walk.origins[node], walk.layers
     if (kinds.RECTIFIERS | kinds.GATES).holds(origin, layers):
-        return True
+        # A centred softplus is below zero where its input is.
+        layer = layers[str(origin.target)] if origin.op == "call_module" else None
+        return not getattr(layer, "centred", False)
     if kinds.SUMS.holds(origin, layers):
         terms = kinds.coefficients(origin).items()
         keeps = all(c >= 0 and (isinstance(t, fx.Node) or t >= 0) for t, c in terms)

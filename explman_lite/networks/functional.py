@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from explman_lite.networks.layers import SmoothReLU
+from explman_lite.networks.softplus import SmoothReLU
 
 Modules = Mapping[str, nn.Module]
 

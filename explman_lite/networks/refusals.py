@@ -15,7 +15,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from explman_lite.networks.layers import FoldedConv2d, SmoothReLU
+from explman_lite.networks.layers import FoldedConv2d
+from explman_lite.networks.softplus import SmoothReLU
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6, SmoothReLU)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")

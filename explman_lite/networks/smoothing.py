@@ -1,17 +1,20 @@
-"""The same network with its kinks rounded off: ReLU replaced by softplus."""
+"""The same network with its kinks rounded off: softplus in place of ReLU."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from explman_lite.networks.layers import SmoothReLU
 from explman_lite.networks.passes import called
+from explman_lite.networks.pooling import SmoothMaxPool2d
 from explman_lite.networks.prepare import Network, as_network
 from explman_lite.networks.refusals import RECTIFIERS, refuse_hidden_rectifiers
+from explman_lite.networks.softplus import SmoothReLU
 from explman_lite.validation import check_positive
 
 
-def smoothed(model: nn.Module, beta: float | None) -> Network:
+def smoothed(
+    model: nn.Module, beta: float | None, *, centred: bool = False, pooling: float | None = None
+) -> Network:
     """Replace every ReLU (and ReLU6) of a network by softplus with sharpness β.
 
     The weights are shared, trainable ones as well; ``model`` stays as it was. The smaller β, the
@@ -24,6 +27,12 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
         From `load_model` or `prepare`; other networks are prepared first.
     beta : float or None
         Sharpness, positive; None gives ReLU back.
+    centred : bool
+        Subtract each softplus's value at 0, log(2)/β for a plain ReLU, so that 0 stays 0. Slope and
+        curvature of the unit stay as they are; what adds up from layer to layer does not.
+    pooling : float or None
+        Replace each maximum over a window (`torch.nn.MaxPool2d`) by log-sum-exp of this sharpness,
+        positive: softplus leaves the kinks of max pooling as they are. None gives the maximum back.
 
     Returns
     -------
@@ -33,12 +42,14 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
     Raises
     ------
     ValueError
-        If ``beta`` is not positive, or the network holds no ReLU, or one inside of a layer that
-        cannot be looked into, or one with a hook.
+        If ``beta`` or ``pooling`` is not positive; the network holds no ReLU, or one inside of a
+        layer that cannot be looked into, or one with a hook; or ``pooling`` is given and it pools
+        by no maximum.
 
     References
     ----------
-    Dombrowski et al. (2019), "Explanations can be manipulated and geometry is to blame".
+    Dombrowski et al. (2019), "Explanations can be manipulated and geometry is to blame"; Srinivas
+    et al. (2022), "Efficient training of low-curvature neural networks", for the centred form.
 
     Examples
     --------
@@ -48,14 +59,25 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
     >>> bool((el.smoothed(relu.eval(), beta=1.0)(images) > relu(images)).all())
     True
     """
+    network = round_activations(as_network(model), beta, centred=centred)
+    pools = [(name, m) for name, m in _called(network) if isinstance(m, nn.MaxPool2d)]
+    if pooling is not None:
+        check_positive(pooling=pooling)
+        if not pools:
+            raise ValueError("the network pools by no maximum, got a sharpness for its pooling")
+        return network.with_layers({n: SmoothMaxPool2d.of(m, pooling) for n, m in pools})
+    rounded = {name: m.hard() for name, m in pools if isinstance(m, SmoothMaxPool2d)}
+    return network.with_layers(rounded) if rounded else network
+
+
+def round_activations(network: Network, beta: float | None, *, centred: bool = False) -> Network:
+    """Replace the activations alone, and leave pooling as it is."""
     if beta is not None:
         check_positive(beta=beta)
-    network = as_network(model)
     refuse_hidden_rectifiers(network, "be smoothed")
-    layers = {name: network.get_submodule(name) for name in called(network.graph)}
     activations = {
-        name: SmoothReLU(beta, _ceiling(layer))
-        for name, layer in layers.items()
+        name: SmoothReLU(beta, _ceiling(layer), centred=centred)
+        for name, layer in _called(network)
         if isinstance(layer, RECTIFIERS)
     }
     if not activations:
@@ -65,11 +87,23 @@ def smoothed(model: nn.Module, beta: float | None) -> Network:
     return network.with_layers(activations)
 
 
+def _called(network: Network) -> list[tuple[str, nn.Module]]:
+    """Return the layers that a network calls, with their names."""
+    return [(name, network.get_submodule(name)) for name in called(network.graph)]
+
+
 def set_beta(network: nn.Module, beta: float | None) -> None:
     """Change the sharpness of a network made by `smoothed`, in place."""
     for layer in network.modules():
         if isinstance(layer, SmoothReLU):
             layer.beta = beta
+
+
+def set_pooling(network: nn.Module, sharpness: float) -> None:
+    """Change the sharpness of the pooling of a network made by `smoothed`, in place."""
+    for layer in network.modules():
+        if isinstance(layer, SmoothMaxPool2d):
+            layer.sharpness = sharpness
 
 
 def _ceiling(layer: nn.Module) -> float | None:

@@ -9,6 +9,7 @@ from torch import nn
 import explman_lite as el
 from explman_lite import explainers
 from explman_lite.explainers import averaging
+from explman_lite.networks.smoothing import round_activations
 
 
 def test_integrated_gradients_are_complete(network, images, classes):
@@ -161,7 +162,9 @@ def test_beta_smoothing_sees_that_weights_have_changed(raw, network, images, cla
 def test_beta_smoothing_smooths_a_prepared_network_once(network, images, classes, monkeypatch):
     smooth, calls = el.BetaSmoothing(el.Gradient(), 2.0), []
     monkeypatch.setattr(
-        explainers.smoothed, "smoothed", lambda *given: calls.append(given) or el.smoothed(*given)
+        explainers.smoothed,
+        "round_activations",
+        lambda *given, **kw: calls.append(given) or round_activations(*given, **kw),
     )
     for _ in range(2):
         smooth(network, images, classes)

@@ -6,10 +6,10 @@ import explman_lite as el
 from explman_lite.networks.layers import (
     Conv2d,
     Normalize,
-    SmoothReLU,
     freeze,
     transposed_convolution,
 )
+from explman_lite.networks.softplus import SmoothReLU
 
 GEOMETRIES = {
     "plain": {"kernel_size": 3, "padding": 1},

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import explman_lite as el
-from explman_lite.networks.layers import SmoothReLU
 from explman_lite.networks.smoothing import set_beta
+from explman_lite.networks.softplus import SmoothReLU
 
 
 def test_smoothed_replaces_every_relu_and_shares_the_weights(raw, network):
