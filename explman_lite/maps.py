@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from explman_lite.validation import check_floats
+
 
 def in_single(values: Tensor) -> Tensor:
     """Return half precision as float32, in which sums over pixels neither overflow nor vanish."""
@@ -49,6 +51,7 @@ def relevance_map(attribution: Tensor) -> Tensor:
     >>> el.relevance_map(torch.tensor([[[[1.0, -3.0]]]]))
     tensor([[[0.5000, 1.5000]]])
     """
+    check_floats(attribution=attribution)
     if attribution.ndim != 4:
         raise ValueError(f"expected an attribution (N, C, H, W), got {tuple(attribution.shape)}")
     return scale_to_mean_one(in_single(attribution).abs().sum(dim=1))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explman_lite.maps import in_single
-from explman_lite.validation import check_same_shape, check_several_logits
+from explman_lite.validation import check_number, check_same_shape, check_several_logits
 
 _WINDOW = 7
 """Height and width in pixels of the window in which SSIM compares, scikit-image's default."""
@@ -216,6 +216,7 @@ def top_k_overlap(first: Tensor, second: Tensor, fraction: float = 0.1) -> Tenso
     tensor([0.5000])
     """
     check_same_shape(first, second)
+    check_number(fraction=fraction)
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must lie above 0 and be at most 1, got {fraction}")
     a, b = first.flatten(1), second.flatten(1)

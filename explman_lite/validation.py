@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Collection
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -205,8 +206,25 @@ def check_count(least: int = 1, /, **values: int) -> None:
             raise ValueError(f"{name} must be an integer of at least {least}, got {value}")
 
 
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Refuse what is none of several words."""
+    *others, last = map(repr, sorted(choices))
+    listed = f"{', '.join(others)} or {last}"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be {listed}, got {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name} must be {listed}, got {value!r}")
+
+
+def check_floats(**values: object) -> None:
+    """Refuse what is no floating-point tensor; the keyword is its name."""
+    for name, value in values.items():
+        _check_float_tensor(value, name)
+
+
 def check_same_shape(first: Tensor, second: Tensor) -> None:
     """Refuse two batches whose shapes differ."""
+    check_floats(first=first, second=second)
     if first.shape != second.shape or first.ndim < 2:
         raise ValueError(
             "expected two batches (N, ...) of the same shape, "
@@ -214,7 +232,7 @@ def check_same_shape(first: Tensor, second: Tensor) -> None:
         )
 
 
-def _check_float_tensor(value: Tensor, name: str) -> None:
+def _check_float_tensor(value: object, name: str) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     if not value.is_floating_point():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from explman_lite import metrics
+from explman_lite.validation import check_floats
 
 
 def manipulation_loss(
@@ -57,6 +58,7 @@ def manipulation_loss(
     >>> el.manipulation_loss(maps, targets, after, before, output_weight=2.0)
     tensor([2.])
     """
+    check_floats(maps=maps, targets=targets, logits=logits, original_logits=original_logits)
     return metrics.mse(maps, targets) + output_weight * metrics.logit_change(
         logits, original_logits
     )

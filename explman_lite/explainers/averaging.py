@@ -24,6 +24,7 @@ from explman_lite.explainers.base import (
 from explman_lite.explainers.baseline import Baseline, baseline_of, settled
 from explman_lite.explainers.gradients import Gradient
 from explman_lite.validation import (
+    check_choice,
     check_classes,
     check_count,
     check_logits,
@@ -253,10 +254,7 @@ class SmoothGrad(Wrapper, Averaged):
         check_positive(noise=self.noise)
         if not is_integer(self.seed):
             raise TypeError(f"seed must be an integer, got {self.seed!r}")
-        if self.distribution not in {"gaussian", "logistic"}:
-            raise ValueError(
-                f"distribution must be 'gaussian' or 'logistic', got {self.distribution!r}"
-            )
+        check_choice("distribution", self.distribution, {"gaussian", "logistic"})
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ from explman_lite.explainers.structure import (
     pixel_bounds,
 )
 from explman_lite.networks.prepare import Network
-from explman_lite.validation import check_positive
+from explman_lite.validation import check_choice, check_positive
 
 
 class _SplitWeight(NamedTuple):
@@ -149,8 +149,7 @@ class LRP(Propagation):
 
     def __post_init__(self) -> None:
         """Refuse parameters that are not of the form above."""
-        if self.inner not in {"zplus", "gamma", "epsilon"}:
-            raise ValueError(f"inner must be 'zplus', 'gamma' or 'epsilon', got {self.inner!r}")
+        check_choice("inner", self.inner, {"zplus", "gamma", "epsilon"})
         check_positive(gamma=self.gamma, epsilon=self.epsilon)
 
     @property

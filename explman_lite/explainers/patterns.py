@@ -74,7 +74,14 @@ class PatternAttribution(Propagation):
 
     def __post_init__(self) -> None:
         """Refuse patterns that tell nothing."""
+        if not isinstance(self.patterns, Mapping):
+            raise TypeError(
+                "patterns must be a mapping of layers to tensors, got "
+                f"{type(self.patterns).__name__}"
+            )
         for name, pattern in self.patterns.items():
+            if not isinstance(pattern, Tensor):
+                raise TypeError(f"patterns must be tensors, got {pattern!r} for layer {name!r}")
             if not pattern.isfinite().all():
                 raise ValueError(f"the pattern of layer {name!r} holds NaN or infinity")
             if not pattern.any():

@@ -220,7 +220,7 @@ def _normalize(mean: Sequence[float] | None, std: Sequence[float] | None) -> Nor
         raise ValueError("give both mean and std, or neither")
     try:
         means, deviations = [float(value) for value in mean], [float(value) for value in std]
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(
             f"mean and std must be sequences of a number per channel, got {mean!r} and {std!r}"
         ) from error

@@ -147,7 +147,9 @@ def class_names(name: str = "efficientnet_lite0") -> list[str]:
 
 
 def card_of(name: str) -> NetworkCard:
-    """Return the card of a network; raise ValueError if the name is unknown."""
+    """Return the card of a network; raise ValueError or TypeError if there is no such name."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a model must be a string, got {name!r}")
     if name not in CARDS:
         raise ValueError(f"unknown model {name!r}; known models: {', '.join(model_names())}")
     return CARDS[name]

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explman_lite.validation import check_choice
+
 _SIZE = 32
 _HELD_OUT = 360
 
@@ -46,8 +48,7 @@ def load_digits(split: Literal["train", "test"] = "test") -> tuple[Tensor, Tenso
     >>> images.shape, labels.shape
     (torch.Size([360, 1, 32, 32]), torch.Size([360]))
     """
-    if split not in {"train", "test"}:
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    check_choice("split", split, {"train", "test"})
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
 

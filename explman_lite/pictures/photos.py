@@ -91,6 +91,8 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
     torch.Size([1, 3, 64, 64])
     """
     _check_size(size)
+    if not isinstance(name, (str, Path)):
+        raise TypeError(f"name must be a string or a Path, got {name!r}")
     path = _photo_path(PHOTOS[str(name)]) if str(name) in PHOTOS else Path(name)
     if not path.is_file():
         raise ValueError(

@@ -19,7 +19,7 @@ def test_splits_share_no_digit_and_hold_all_classes():
 
 
 def test_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="'train' or 'test', got 'all'"):
+    with pytest.raises(ValueError, match="'test' or 'train', got 'all'"):
         el.load_digits("all")
 
 

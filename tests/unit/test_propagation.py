@@ -379,7 +379,7 @@ def test_guided_backprop_passes_a_recurrent_layer_unless_there_is_a_relu_inside(
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"inner": "z"}, "'zplus', 'gamma' or 'epsilon'"), ({"epsilon": 0}, "epsilon must be"),
+    [({"inner": "z"}, "'epsilon', 'gamma' or 'zplus'"), ({"epsilon": 0}, "epsilon must be"),
      ({"gamma": -1}, "gamma must be")],
 )  # fmt: skip
 def test_lrp_refuses_bad_parameters(arguments, message):
