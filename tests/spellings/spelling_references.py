@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import cache
 
 import spelling_activations  # noqa: F401  # Each of these fills the table.
 import spelling_branches  # noqa: F401
@@ -15,7 +16,7 @@ import spelling_layers  # noqa: F401
 import spelling_states  # noqa: F401
 import spelling_wrapped  # noqa: F401
 import torch
-from spelling_table import SIZE, Net, Spelling
+from spelling_table import SIZE, TABLE, Net, Spelling
 from torch import Tensor, nn
 
 import explman_lite as el
@@ -50,6 +51,8 @@ def attacked(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
 
 def _explaining(card: el.ExplainerCard) -> Action:
     def explain(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+        if card.fit is not None:  # Both ask for a prepared network: once is enough.
+            model = el.prepare(model)
         data = MORE_IMAGES.to(images, copy=True)
         return card.make(model, data, points=POINTS)(model, images, classes)
 
@@ -58,7 +61,6 @@ def _explaining(card: el.ExplainerCard) -> Action:
 
 ACTIONS: dict[str, Action] = {
     "prepare": lambda model, images, _: el.prepare(model)(images),
-    "prepare trainable": lambda model, images, _: el.prepare(model, frozen=False)(images).detach(),
     "smoothed": lambda model, images, _: el.smoothed(model, BETA)(images),
     "fit_patterns": fitted,
     "manipulate": attacked,
@@ -72,7 +74,7 @@ ACTIONS: dict[str, Action] = {
 ASK_THE_NETWORK = {"Gradient", "GradientTimesInput", "IntegratedGradients", "SmoothGrad"}
 """What calls the network as it is, and needs to know nothing of it."""
 
-NEED_NO_RULE = {*ASK_THE_NETWORK, "prepare", "prepare trainable", "prepared Gradient"}
+NEED_NO_RULE = {*ASK_THE_NETWORK, "prepare", "prepared Gradient"}
 
 
 class Guided(torch.autograd.Function):
@@ -140,7 +142,6 @@ def averaged(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
 
 BY_PYTORCH: dict[str, Action] = {
     "prepare": lambda model, images, _: model(images.clone()).detach(),
-    "prepare trainable": lambda model, images, _: model(images.clone()).detach(),
     "Gradient": gradient,
     "prepared Gradient": gradient,
     "GradientTimesInput": lambda model, images, classes: images * gradient(model, images, classes),
@@ -171,11 +172,20 @@ def reference(spelling: Spelling, images: Tensor, action: str) -> Tensor | None:
     if action in spelling.hides or (spelling.twin_of is None and action not in ASK_THE_NETWORK):
         return None
     if action in BY_PYTORCH and spelling.tolerance == Spelling.tolerance:
-        try:
-            return BY_PYTORCH[action](spelling.build().eval(), images, classes_for(spelling))
-        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
-            pass
+        found = _by_pytorch(spelling.name, BY_PYTORCH[action])
+        if found is not None:
+            return found
     return None if spelling.twin_of is None else _of_twin(spelling, images.double(), action)
+
+
+@cache
+def _by_pytorch(name: str, action: Action) -> Tensor | None:
+    spelling = TABLE[name]
+    model, images = spelling.build().eval(), IMAGES.to(spelling.dtype)
+    try:
+        return action(model, images, classes_for(spelling))
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
+        return None
 
 
 def _of_twin(spelling: Spelling, images: Tensor, action: str) -> Tensor | None:
@@ -193,13 +203,9 @@ def _of_twin(spelling: Spelling, images: Tensor, action: str) -> Tensor | None:
     return _OF_TWINS[key]
 
 
-def is_differentiable(spelling: Spelling, images: Tensor) -> bool:
+def is_differentiable(spelling: Spelling) -> bool:
     """Whether PyTorch itself can differentiate the network as the user wrote it."""
-    try:
-        gradient(spelling.build().eval(), images, classes_for(spelling))
-    except Exception:
-        return False
-    return True
+    return _by_pytorch(spelling.name, gradient) is not None
 
 
 def classes_for(spelling: Spelling) -> Tensor:

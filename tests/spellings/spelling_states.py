@@ -256,7 +256,7 @@ for name, change in (
         returned(change),
         None,
         refusal=SEVERAL,
-        skips=PATTERNS | {"prepare", "prepare trainable", "smoothed"},
+        skips=PATTERNS | {"prepare", "smoothed"},
     )
 
 

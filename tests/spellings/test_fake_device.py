@@ -41,10 +41,10 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     for name in ("_check_finite", "check_classes"):
         monkeypatch.setattr(validation, name, lambda *args, **kwargs: None)
     monkeypatch.setattr(el.PatternAttribution, "__post_init__", lambda self: None)
-    with FakeTensorMode(allow_non_fake_inputs=False) as mode:
-        # A comparison of values says yes: a fake tensor holds none.
-        monkeypatch.setattr(FakeTensor, "__bool__", lambda self: False, raising=False)
-        monkeypatch.setattr(FakeTensor, "item", lambda self: 0.5, raising=False)
+    # A fake tensor holds no number. Where one is asked for, this one lies within every bound.
+    monkeypatch.setattr(Tensor, "item", lambda self: 0.05)
+    monkeypatch.setattr(FakeTensor, "__bool__", lambda self: False, raising=False)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield mode
 
 

@@ -63,6 +63,12 @@ def batch(good: Tensor, *, low: float | None = None, high: float | None = None):
     return st.one_of(kinds)
 
 
+def points(good: Tensor):
+    """Return what is no batch (N, ...) of any rank and range."""
+    shapes = st.sampled_from([good.flatten(), good.sum(), good[:0]])
+    return st.one_of(NO_TENSOR, spoiled(good), shapes)
+
+
 def positive():
     """Return what is no number above zero."""
     return st.one_of(st.floats(max_value=0), NAN, st.sampled_from(["1", None, [1.0], object()]))
@@ -264,7 +270,7 @@ CALLS = {
         {**POINT, "model": el.smoothed(dense_network(), 1.0)},
         {
             "model": no_model(),
-            "image": batch(X[:1]),
+            "image": points(X[:1]),
             "cls": st.sampled_from([None, "a", 0.5, 5, -9]),
         },
     ),
@@ -273,7 +279,7 @@ CALLS = {
         {**POINT, "model": el.smoothed(network(), 1.0)},
         {
             "model": no_model(),
-            "image": batch(X[:1]),
+            "image": points(X[:1]),
             "cls": st.sampled_from([None, "a", 0.5, 5, -9]),
             "k": count(),
             "tolerance": positive(),
@@ -300,6 +306,11 @@ CALLS = {
 CASES = [(name, argument) for name, (_, _, bad) in CALLS.items() for argument in bad]
 # What the message calls an argument, where it is not by its name.
 ALIASES = {
+    "patterns": "pattern",
+    "maps": "maps|two batches",
+    "targets": "targets|two batches",
+    "logits": "logits|two batches",
+    "original_logits": "original_logits|two batches",
     "first": "first|two batches",
     "second": "second|two batches",
     "cls": "cls|class",

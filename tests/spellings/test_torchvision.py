@@ -19,7 +19,7 @@ OPTIONS = {"googlenet": {"init_weights": False}, "inception_v3": {"init_weights"
 NAMES = torchvision.models.list_models(module=torchvision.models)
 
 
-def draw(model: nn.Module) -> nn.Module:
+def draw(model: nn.Module, gain: float) -> nn.Module:
     """Draw weights, and statistics of batch norm, that keep the numbers of the order of one.
 
     They are cut from one long draw: one for each weight of each network would take minutes.
@@ -30,10 +30,10 @@ def draw(model: nn.Module) -> nn.Module:
         for name, value in model.named_parameters():
             start = int(torch.randint(len(noise) // 2, (), generator=generator))
             cut = noise[start:].repeat(value.numel() // (len(noise) - start) + 1)
-            gain = math.sqrt(2 / value[0].numel()) if value.ndim > 1 else 0.1
-            value.copy_(cut[: value.numel()].view_as(value) * gain)
+            size = math.sqrt(2 / value[0].numel()) if value.ndim > 1 else 0.1
+            value.copy_(cut[: value.numel()].view_as(value) * size)
             if value.ndim == 1 and name.endswith("weight"):
-                value.add_(1)
+                value.add_(1).mul_(gain)
         for layer in model.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 nn.init.uniform_(layer.running_mean, -0.3, 0.3, generator=generator)
@@ -62,7 +62,8 @@ def test_prepare_computes_what_the_classifier_computes(name: str, no_initialisat
     if name in TOO_LARGE:
         pytest.skip(TOO_LARGE[name])
     size = SIZES.get(name, 64)
-    model = draw(build(name))
+    # Forty residual blocks in a row are chaotic: a change of 1e-15 becomes one of 1e-3.
+    model = draw(build(name), 0.7 if name.startswith("efficientnet_v2") else 1.0)
     large = sum(weight.numel() for weight in model.parameters()) > 120e6
     dtype = torch.float32 if large else torch.float64
     images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -72,7 +73,7 @@ def test_prepare_computes_what_the_classifier_computes(name: str, no_initialisat
         assert expected.isfinite().all()
         # What is compared is what pictures do, not what biases do.
         effect = (expected[0] - expected[1]).abs().max()
-        assert effect > 1e-6 * expected.abs().max()
+        assert effect > 1e-7 * expected.abs().max()
         found = el.prepare(model)(images)
     error = (found - expected).abs().max() / effect
     assert error < 1e-2, f"{error:.2g} of the difference between two pictures"
