@@ -52,7 +52,7 @@ def relevance_map(attribution: Tensor) -> Tensor:
     tensor([[[0.5000, 1.5000]]])
     """
     check_floats(attribution=attribution)
-    if attribution.ndim != 4:
+    if attribution.ndim != 4 or attribution.numel() == 0:
         raise ValueError(f"expected an attribution (N, C, H, W), got {tuple(attribution.shape)}")
     return scale_to_mean_one(in_single(attribution).abs().sum(dim=1))
 

@@ -288,5 +288,6 @@ def logit_change(logits: Tensor, original: Tensor) -> Tensor:
     >>> el.metrics.logit_change(torch.tensor([[0.0, 3.0]]), torch.tensor([[0.0, 2.0]]))
     tensor([0.5000])
     """
+    change = mse(logits, original)
     variance = in_single(original.detach()).var(dim=1, correction=0)
-    return mse(logits, original) / torch.where(variance > 0, variance, 1.0)
+    return change / torch.where(variance > 0, variance, 1.0)
