@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from explman_lite.explainers.base import (
@@ -12,7 +13,7 @@ from explman_lite.explainers.base import (
     Explanation,
     Wrapper,
     check_explainer,
-    names_what_has_no_gradient,
+    is_differentiated,
     run,
 )
 from explman_lite.networks.prepare import Network, as_network
@@ -85,7 +86,7 @@ class BetaSmoothing(Wrapper):
         """Explain the smoothed network in place of ``model``."""
         twin = _twin(model, self.beta, self.centred)
         explanation = self.explainer.explain(twin, images, classes)
-        with names_what_has_no_gradient(model, images):
+        with torch.set_grad_enabled(is_differentiated(model, images)):
             return Explanation(explanation.attribution, run(model, images))
 
 

@@ -117,6 +117,23 @@ def test_a_gradient_that_a_trace_does_not_see_is_found_out(images, compute):
         network(images)
 
 
+def test_a_network_that_enlarges_rounding_is_taken(images):
+    """The logistic map doubles a distance at every step: no two ways of computing it agree."""
+
+    def chaotic(_, h):
+        h = h.sigmoid()
+        for _ in range(30):
+            h = 3.99 * h * (1 - h)
+        return h
+
+    model = Forward(lambda net, h: chaotic(net, net.norm(h)), norm=nn.BatchNorm2d(4))
+    model.norm.running_mean.uniform_()
+    network = el.prepare(model.float())
+    images = images.float()
+    with torch.no_grad():
+        assert (network(images) - model(images)).abs().max() > 1e-3
+
+
 def test_where_numbers_are_equal_their_maximum_may_be_any(raw):
     """Rounding decides which of them it is, and so where the gradient goes."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Flatten())
