@@ -55,7 +55,7 @@ def shifted(self, x):
 
 
 def permuted_pixels(self, x):
-    return forward(self, x[:, torch.randperm(3)])
+    return forward(self, x[..., torch.randperm(8)])
 
 
 def bernoulli(self, x):
