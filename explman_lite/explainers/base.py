@@ -187,6 +187,8 @@ def names_what_has_no_gradient(model: nn.Module, images: Tensor) -> Iterator[Non
     """Turn an error into a refusal, if the model runs where nothing is differentiated."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         try:
             with torch.no_grad():
