@@ -135,6 +135,8 @@ def check_logits(logits: Tensor) -> None:
         raise TypeError(f"model must return a tensor of logits, got {type(logits).__name__}")
     if logits.ndim != 2:
         raise ValueError(f"model must return logits (N, K), got {tuple(logits.shape)}")
+    if not logits.is_floating_point():
+        raise TypeError(f"model must return floating-point logits, got {logits.dtype}")
 
 
 def check_outputs(logits: Tensor) -> None:

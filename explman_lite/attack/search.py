@@ -18,6 +18,7 @@ from explman_lite.attack.settings import Schedule, Settings
 from explman_lite.explainers.base import (
     Explainer,
     check_explainer,
+    names_what_has_no_gradient,
     ordinary,
     outside_inference_mode,
 )
@@ -285,7 +286,8 @@ class _Search:
         loss = manipulation_loss(
             maps, self.targets, logits, self.original_logits, self.settings.output_weight
         )
-        (gradient,) = torch.autograd.grad(loss.sum(), self.pixels)
+        with names_what_has_no_gradient(self.network, self.pixels):
+            (gradient,) = torch.autograd.grad(loss.sum(), self.pixels)
         self._remember(loss.detach(), gradient)
         usable = self.finite.view(-1, 1, 1, 1)
         self.pixels.grad = torch.where(usable, gradient, torch.zeros_like(gradient))

@@ -187,13 +187,19 @@ def names_what_has_no_gradient(model: nn.Module, images: Tensor) -> Iterator[Non
     """Turn an error into a refusal, if the model runs where nothing is differentiated."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         try:
             with torch.no_grad():
                 run(model, images.detach())
         except RuntimeError:
             raise error from None
+        prepared = isinstance(model, Network)
+        name = "the prepared network" if prepared else type(model).__name__
+        hint = (
+            "" if prepared else ". What works in place can be once it is prepared, see el.prepare"
+        )
         raise ValueError(
-            f"{type(model).__name__} cannot be differentiated with respect to its images: {error}. "
-            "What works in place can be once it is prepared, see el.prepare"
+            f"{name} cannot be differentiated with respect to its images: {error}{hint}"
         ) from error

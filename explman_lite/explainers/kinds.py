@@ -17,6 +17,7 @@ from torch import fx, nn
 from torchvision.ops import stochastic_depth
 
 from explman_lite.networks import refusals
+from explman_lite.networks.in_place import with_part
 from explman_lite.networks.layers import Conv2d, Normalize
 
 
@@ -175,7 +176,9 @@ def is_by_hand(node: fx.Node, layers: Mapping[str, nn.Module]) -> bool:
     read = node.all_input_nodes
     layer = layers[str(node.target)] if node.op == "call_module" else None
     learned = isinstance(layer, nn.PReLU) and not layer.weight.all()
-    masks = PRODUCTS.holds(node, layers) and any(n.target in _COMPARISONS for n in read)
+    masks = (PRODUCTS.holds(node, layers) or node.target is with_part) and any(
+        n.target in _COMPARISONS for n in read
+    )
     constant = any(n.op == "get_attr" or n.target in _FILLED for n in read)
     return (
         learned

@@ -5,17 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor, nn
 
-from explman_lite.explainers.base import (
-    Explainer,
-    Explanation,
-    Wrapper,
-    check_explainer,
-    is_differentiated,
-    run,
-)
+from explman_lite.explainers.base import Explainer, Explanation, Wrapper, check_explainer
 from explman_lite.networks.prepare import Network, as_network
 from explman_lite.networks.smoothing import round_activations
 from explman_lite.validation import check_positive, plain_numbers
@@ -84,20 +76,15 @@ class BetaSmoothing(Wrapper):
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Explain the smoothed network in place of ``model``."""
-        twin = _twin(model, self.beta, self.centred)
+        network = as_network(model)
+        twin = _twin(network, self.beta, self.centred)
         explanation = self.explainer.explain(twin, images, classes)
-        with torch.set_grad_enabled(is_differentiated(model, images)):
-            return Explanation(explanation.attribution, run(model, images))
+        return Explanation(explanation.attribution, network(images))
 
 
-def _twin(model: nn.Module, beta: float, centred: bool) -> Network:
-    """Return the smoothed network; a network that is not prepared may change, and gets it anew.
-
-    Pooling stays as it is in ``model``: an attacker may have rounded it.
-    """
-    if not isinstance(model, Network):
-        return round_activations(as_network(model), beta, centred=centred)
-    twins = _SMOOTHED.setdefault(model, {})
+def _twin(network: Network, beta: float, centred: bool) -> Network:
+    """Return the smoothed network, made once; pooling stays as it is: it may be rounded already."""
+    twins = _SMOOTHED.setdefault(network, {})
     if (beta, centred) not in twins:
-        twins[beta, centred] = round_activations(model, beta, centred=centred)
+        twins[beta, centred] = round_activations(network, beta, centred=centred)
     return twins[beta, centred]

@@ -22,6 +22,7 @@ spell(
         nn.ReLU(),
         net.dense,
     ),
+    skips=PATTERNS,  # whose scale is that of the weight, which the twin has folded
 )
 for name, norm in (
     ("InstanceNorm2d", lambda: nn.InstanceNorm2d(4, affine=True)),

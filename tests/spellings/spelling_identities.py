@@ -3,7 +3,18 @@
 import torch
 import torch.nn.functional as F
 from spelling_calls import vgg
-from spelling_table import Net, net, norm_parts, plain, ready, sequence, spell, vgg_parts
+from spelling_table import (
+    AS_PYTORCH_RUNS_IT,
+    PATTERNS,
+    Net,
+    net,
+    norm_parts,
+    plain,
+    ready,
+    sequence,
+    spell,
+    vgg_parts,
+)
 from torch import nn
 
 # What changes nothing: the map must not change either, or the call is named.
@@ -42,8 +53,11 @@ IDENTITIES = {
     "dropout2d": (lambda x: F.dropout2d(x, training=False), "dropout"),
     "alpha_dropout": (lambda x: F.alpha_dropout(x, training=False), "dropout"),
 }
+# These two are not known to change nothing: a neuron behind them counts as one without a ReLU.
+UNKNOWN = {"power", "interpolated"}
 for name, (mix, culprit) in IDENTITIES.items():
-    spell("identity", name, net(vgg(mix=mix), vgg_parts), plain, refusal=culprit)
+    skips = PATTERNS if name in UNKNOWN else frozenset()
+    spell("identity", name, net(vgg(mix=mix), vgg_parts), plain, refusal=culprit, skips=skips)
 
 LAYERS = {
     "Identity": nn.Identity,
@@ -129,6 +143,7 @@ spell(
     None,
     refusal="batch_norm|norm",
     stateful=True,
+    skips=AS_PYTORCH_RUNS_IT,
 )
 spell("norm", "module", lambda: ready(plain(net(vgg(), norm_parts)())), lambda net: net)
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from spelling_forwards import Written, forward, written
 from spelling_table import (
+    AS_PYTORCH_RUNS_IT,
     PATTERNS,
     Net,
     net,
@@ -55,7 +56,7 @@ def shifted(self, x):
 
 
 def permuted_pixels(self, x):
-    return forward(self, x[:, torch.randperm(3)])
+    return forward(self, x[..., torch.randperm(8)])
 
 
 def bernoulli(self, x):
@@ -191,6 +192,7 @@ spell(
     None,
     refusal="average|mul_|add_|sub",
     stateful=True,
+    skips=AS_PYTORCH_RUNS_IT,
 )
 
 
@@ -288,7 +290,8 @@ for name, change, last in (
         returned(change),
         with_last(last),
         refusal="softmax|sigmoid|Softmax|Sigmoid",
-        warning=name.split(" ")[0].replace("torch.", "") + "|probabilit",
+        # The softmax of log_softmax is that of the logits; sigmoids can be logits.
+        warning="softmax|probabilit" if last().__class__ is nn.Softmax else None,
     )
 spell(
     "returns",

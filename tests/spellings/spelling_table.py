@@ -81,6 +81,9 @@ TABLE: dict[str, Spelling] = {}
 PATTERNS = frozenset({"fit_patterns", "PatternAttribution"})
 """What looks at the weights of each layer: a factor that the twin holds in a weight is another."""
 
+AS_PYTORCH_RUNS_IT = frozenset({"Gradient", "IntegratedGradients", "SmoothGrad"})
+"""What explains a network that is not prepared as it is, though its pictures influence another."""
+
 SIGNS = PATTERNS | {"LRP", "trainable LRP"}
 """What the sign of a hidden value changes, as z⁺ explains what makes it large."""
 
