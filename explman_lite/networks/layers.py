@@ -311,3 +311,13 @@ class Normalize(nn.Module):
         """Normalise images (N, C, H, W); ValueError if C is not the network's."""
         _check_channels(images, self.mean.shape[1])
         return (images - self.mean) / self.std
+
+
+class PoolUp(nn.AdaptiveAvgPool2d):
+    """Enlarge what is smaller than a kernel to the kernel's size, by averages over windows."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pool (N, C, H, W) to at least ``output_size``; what is large enough stays as it is."""
+        least_height, least_width = cast(tuple[int, int], self.output_size)
+        height, width = input.shape[-2:]
+        return F.adaptive_avg_pool2d(input, (max(height, least_height), max(width, least_width)))

@@ -15,16 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from explman_lite.networks.in_place import IN_PLACE_OPERATORS
-from explman_lite.networks.layers import Conv2d, Normalize
+from explman_lite.networks.layers import Conv2d, Normalize, PoolUp
 from explman_lite.networks.pooling import SmoothMaxPool2d
 from explman_lite.networks.softplus import SmoothReLU
 
@@ -117,16 +116,6 @@ def _in_place(function: Callable[..., Any]) -> Callable[[fx.Proxy, Any], fx.Prox
 
 for _function in IN_PLACE_OPERATORS:
     setattr(_Proxy, f"__{_function.__name__}__", _in_place(_function))
-
-
-class PoolUp(nn.AdaptiveAvgPool2d):
-    """Enlarge what is smaller than a kernel to the kernel's size, by averages over windows."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Pool (N, C, H, W) to at least ``output_size``; what is large enough stays as it is."""
-        least_height, least_width = cast(tuple[int, int], self.output_size)
-        height, width = input.shape[-2:]
-        return F.adaptive_avg_pool2d(input, (max(height, least_height), max(width, least_width)))
 
 
 class _Tracer(fx.Tracer):
