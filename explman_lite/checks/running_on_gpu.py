@@ -17,8 +17,8 @@ from explman_lite.checks.random_numbers import normal
 from explman_lite.checks.verdict import Verdict, judge, misfit, wrong
 
 
-class _Kitchen:
-    """A pretended GPU with a pretended clock: it takes orders at once and works them off later."""
+class _PretendedGPU:
+    """A pretended GPU with a pretended clock: it returns at once and computes later."""
 
     LAUNCH, RUN, FIRST, DISTURBED = 0.001, 1.0, 7.0, 4.0
 
@@ -29,17 +29,17 @@ class _Kitchen:
         """At each look at the clock: the calls so far, and whether there is unfinished work."""
 
     def action(self) -> None:
-        """Order one run: the first takes long, and the fourth happens to."""
+        """Launch one run: the first takes long, and the fourth happens to."""
         self.calls += 1
         self.now += self.LAUNCH
         self.ready = max(self.ready, self.now) + self.cost(self.calls)
 
     def cost(self, call: int) -> float:
-        """Look up how long a run takes."""
+        """Return how long a run takes."""
         return {1: self.FIRST, 4: self.DISTURBED}.get(call, self.RUN)
 
     def synchronize(self) -> None:
-        """Wait until all orders are worked off."""
+        """Wait until all runs are finished."""
         self.now = max(self.now, self.ready)
 
     def clock(self) -> float:
@@ -66,23 +66,23 @@ def stopwatch(answer: Callable[..., Any], repeats: int = 5) -> Verdict:
     >>> el.checks.stopwatch(lambda action, synchronize, clock, repeats: 0.0)
     ✗ You never call the action, so there is nothing to time.
     """
-    kitchen = _Kitchen()
+    gpu = _PretendedGPU()
     return judge(
-        lambda: answer(kitchen.action, kitchen.synchronize, kitchen.clock, repeats),
-        lambda value: _judge_seconds(value, kitchen, repeats),
+        lambda: answer(gpu.action, gpu.synchronize, gpu.clock, repeats),
+        lambda value: _judge_seconds(value, gpu, repeats),
     )
 
 
-def _judge_seconds(value: Any, kitchen: _Kitchen, repeats: int) -> Verdict:
+def _judge_seconds(value: Any, gpu: _PretendedGPU, repeats: int) -> Verdict:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return wrong(f"Return a number of seconds; yours is of type {type(value).__name__}.")
-    if not kitchen.calls:
+    if not gpu.calls:
         return wrong("You never call the action, so there is nothing to time.")
-    if (form := _misread_clock(kitchen, repeats)) is not None:
+    if (form := _misread_clock(gpu, repeats)) is not None:
         return form
-    usual = kitchen.LAUNCH + kitchen.RUN
-    timed = range(kitchen.calls - repeats + 1, kitchen.calls + 1)
-    runs = [kitchen.LAUNCH + kitchen.cost(call) for call in timed]
+    usual = gpu.LAUNCH + gpu.RUN
+    timed = range(gpu.calls - repeats + 1, gpu.calls + 1)
+    runs = [gpu.LAUNCH + gpu.cost(call) for call in timed]
     exercise = Exercise(
         right=usual,
         praise="Right: warmed up, nothing pending at either end, and no odd run counts.",
@@ -99,9 +99,9 @@ def _judge_seconds(value: Any, kitchen: _Kitchen, repeats: int) -> Verdict:
     return exercise.compare(value)
 
 
-def _misread_clock(kitchen: _Kitchen, repeats: int) -> Verdict | None:
+def _misread_clock(gpu: _PretendedGPU, repeats: int) -> Verdict | None:
     """Find a look at the clock at a wrong time, if there is one."""
-    starts, stops = kitchen.readings[::2], kitchen.readings[1::2]
+    starts, stops = gpu.readings[::2], gpu.readings[1::2]
     if not stops:
         return wrong("Read the clock that you are given, before and after each run.")
     if starts[0][0] == 0:
@@ -121,7 +121,7 @@ def _misread_clock(kitchen: _Kitchen, repeats: int) -> Verdict | None:
     if len(stops) != repeats or len(starts) != repeats:
         return wrong(
             f"Read the clock before and after each of the {repeats} runs; you read it "
-            f"{len(kitchen.readings)} times."
+            f"{len(gpu.readings)} times."
         )
     return None
 
