@@ -61,7 +61,7 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
     job : Job
         From `Suite.jobs`.
     data : str, optional
-        Folder for downloaded pictures, see ``explman_lite.pictures.collections``.
+        Folder for downloaded pictures; the one beside downloaded weights if not given.
 
     Returns
     -------

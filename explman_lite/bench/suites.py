@@ -75,7 +75,7 @@ class Attack:
         the ε-box.
     """
 
-    settings: Settings | None = field(default_factory=Settings)
+    settings: Settings | None = Settings()
     searches: int = 1
 
     def record(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Suite:
     name, description : str
         For people; the table and its file carry the name.
     pictures : str
-        The name of a collection, see ``explman_lite.pictures.collections``.
+        The name of a collection of pictures, as in ``SUITES``.
     cases : tuple of Case
         In an order where those that share a network, and then a method, follow one another.
     draw : callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -242,7 +242,7 @@ class SmoothGrad(Wrapper, Averaged):
     samples: int = 10
     noise: float = 0.05
     _: KW_ONLY
-    explainer: Explainer = field(default_factory=Gradient)
+    explainer: Explainer = Gradient()
     distribution: Literal["gaussian", "logistic"] = "gaussian"
     seed: int = 0
 
