@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from explman_lite.explainers import kinds
 from explman_lite.explainers.propagation import (
     Passage,
-    Propagation,
+    Relevance,
     linear,
     transposed,
     weight_of,
@@ -30,6 +30,9 @@ from explman_lite.explainers.structure import (
 )
 from explman_lite.networks.prepare import Network
 from explman_lite.validation import check_choice, check_positive
+
+_HANDED_ON = kinds.ONE_TO_ONE | kinds.SUMS
+"""What hands on what it gets, where it has one input."""
 
 
 class _SplitWeight(NamedTuple):
@@ -49,7 +52,7 @@ _SPLIT: WeakKeyDictionary[nn.Module, _SplitWeight] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
-class LRP(Propagation):
+class LRP(Relevance):
     r"""Layer-wise relevance propagation: the logit is handed down in shares that add up.
 
     Inside the network, by the z⁺ rule, relevance flows along positive contributions:
@@ -152,18 +155,6 @@ class LRP(Propagation):
         check_choice("inner", self.inner, {"zplus", "gamma", "epsilon"})
         check_positive(gamma=self.gamma, epsilon=self.epsilon)
 
-    @property
-    def step_size(self) -> float:
-        """Half of the gradient's: propagated relevance follows more slowly, and spares the picture.
-
-        It stands on ``results/optimisers.csv``.
-        """
-        return 2e-3
-
-    def seed(self, logits: Tensor) -> Tensor:
-        """Distribute the logit itself."""
-        return logits
-
     def check(self, network: Network, images: Tensor) -> None:
         """Refuse numbers that are too coarse for ε and for quotients of small numbers."""
         if images.dtype not in {torch.float32, torch.float64}:
@@ -186,7 +177,7 @@ class LRP(Propagation):
                 return [self._linear(passage, layer)]
             if kinds.AVERAGES.holds(node, layers) and not _overshoots(passage):
                 return [self._average(passage)]
-            if (kinds.ONE_TO_ONE | kinds.SUMS).holds(node, layers) or factors(passage.walk, node):
+            if _HANDED_ON.holds(node, layers) or factors(passage.walk, node):
                 return [passage.relevance.sum_to_size(passage.inputs[0].shape)]
         raise ValueError(f"LRP has no rule for the layer {node.name!r} ({passage.kind})")
 

@@ -13,7 +13,7 @@ from explman_lite.explainers.kinds import BATCH_NORMS
 from explman_lite.explainers.neurons import NEURONS, check_weights, firing_value
 from explman_lite.explainers.propagation import (
     Passage,
-    Propagation,
+    Relevance,
     as_rows,
     reached,
     refuse_disguises,
@@ -29,7 +29,7 @@ _PIXELS_AT_ONCE = 4 * 224**2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PatternAttribution(Propagation):
+class PatternAttribution(Relevance):
     r"""The gradient, with every weight multiplied by the pattern its neuron looks for.
 
     .. math:: R_i = \sum_j w_{ij}\, a_{ij}\, R_j
@@ -104,18 +104,6 @@ class PatternAttribution(Propagation):
     def __hash__(self) -> int:
         """Hash by the names of the layers."""
         return hash(frozenset(self.patterns))
-
-    @property
-    def step_size(self) -> float:
-        """Half of the gradient's: propagated relevance follows more slowly, and spares the picture.
-
-        It stands on ``results/optimisers.csv``.
-        """
-        return 2e-3
-
-    def seed(self, logits: Tensor) -> Tensor:
-        """Distribute the logit itself."""
-        return logits
 
     def check(self, network: Network, images: Tensor) -> None:
         """Refuse weights that have no pattern."""

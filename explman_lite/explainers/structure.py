@@ -10,6 +10,12 @@ from torch import fx, nn
 from explman_lite.explainers import kinds
 from explman_lite.explainers.propagation import Walk
 
+_SCALED = kinds.PRODUCTS | kinds.QUOTIENTS
+_MOVED = kinds.RESHAPES | kinds.AVERAGES
+_BOUNDED_BELOW = kinds.RECTIFIERS | kinds.GATES
+_KEEPS_SIGN = kinds.AVERAGES | kinds.MAXIMA | kinds.RESHAPES | kinds.PRODUCTS
+_KEEPS_GATES = kinds.RESHAPES | kinds.AVERAGES | kinds.PRODUCTS
+
 
 def factors(walk: Walk, node: fx.Node) -> list[fx.Node]:
     """Return what is multiplied and depends on the pixels: twice, if it is squared.
@@ -81,10 +87,10 @@ def _turns(walk: Walk, node: fx.Node, user: fx.Node) -> bool:
         own = kinds.coefficients(user)[node] < 0
     elif kinds.NEGATIVES.holds(user, layers):
         own = True
-    elif (kinds.PRODUCTS | kinds.QUOTIENTS).holds(user, layers) and factors(walk, user) == [node]:
+    elif _SCALED.holds(user, layers) and factors(walk, user) == [node]:
         numbers = [value for value in kinds.operands(user) if isinstance(value, (int, float))]
         own = any(number < 0 for number in numbers)
-    elif (kinds.RESHAPES | kinds.AVERAGES).holds(user, layers):
+    elif _MOVED.holds(user, layers):
         own = False
     else:
         return False
@@ -96,7 +102,7 @@ def is_never_negative(walk: Walk, node: fx.Node) -> bool:
     if node.op not in {"call_module", "call_function", "call_method"}:
         return False
     origin, layers = walk.origins[node], walk.layers
-    if (kinds.RECTIFIERS | kinds.GATES).holds(origin, layers):
+    if _BOUNDED_BELOW.holds(origin, layers):
         # A centred softplus is below zero where its input is.
         layer = layers[str(origin.target)] if origin.op == "call_module" else None
         return not getattr(layer, "centred", False)
@@ -104,9 +110,7 @@ def is_never_negative(walk: Walk, node: fx.Node) -> bool:
         terms = kinds.coefficients(origin).items()
         keeps = all(c >= 0 and (isinstance(t, fx.Node) or t >= 0) for t, c in terms)
     else:
-        keeps = (kinds.AVERAGES | kinds.MAXIMA | kinds.RESHAPES | kinds.PRODUCTS).holds(
-            origin, layers
-        ) and not kinds.PADDINGS.holds(origin, layers)
+        keeps = _KEEPS_SIGN.holds(origin, layers) and not kinds.PADDINGS.holds(origin, layers)
     tensors = [source for source in origin.all_input_nodes if torch.is_tensor(walk.env[source])]
     return keeps and all(is_never_negative(walk, source) for source in tensors)
 
@@ -122,7 +126,7 @@ def is_gate(walk: Walk, node: fx.Node) -> bool:
     origin, sources, layers = walk.origins[node], _read(walk, node), walk.layers
     if kinds.GATES.holds(origin, layers) or _is_hard_sigmoid(walk, origin):
         return True
-    keeps = (kinds.RESHAPES | kinds.AVERAGES | kinds.PRODUCTS).holds(origin, layers)
+    keeps = _KEEPS_GATES.holds(origin, layers)
     keeps = keeps or len(factors(walk, origin)) == 1
     keeps = keeps or (kinds.SUMS.holds(origin, layers) and len(sources) == 1)
     return keeps and bool(sources) and all(is_gate(walk, source) for source in sources)

@@ -31,7 +31,7 @@ def as_module(node: fx.Node, modules: Modules) -> nn.Module | None:
     if node.op == "call_module":
         return None if clips_pixels else _clearer(modules[str(node.target)])
     is_call = node.op in {"call_function", "call_method"}
-    if not is_call or node.target not in _LAYERS | _WEIGHTED:
+    if not is_call or (node.target not in _LAYERS and node.target not in _WEIGHTED):
         return None
     options = {key: value for key, value in node.kwargs.items() if key != "input"}
     others = [other for other in node.all_input_nodes if other is not layer_input(node)]
