@@ -30,8 +30,8 @@ def attack_defense(
     """Attack the very map that is shown, several times over, and keep the best for each sample.
 
     The first search begins at the picture, the others at random points of the ε-box around it.
-    A map that is smooth already is attacked as it is: the network keeps its ReLUs (``beta`` None)
-    and the output term is exact.
+    A map that is smooth already is attacked as it is: the network keeps its ReLUs (``beta`` None);
+    where it pools by maximum, that is rounded off all the same.
 
     Parameters
     ----------

@@ -27,6 +27,8 @@ class AttackStep:
         From 0.
     beta : float or None
         Sharpness of the softplus at this step; None for ReLU.
+    pooling : float or None
+        Sharpness of the log-sum-exp at this step; None for the maximum, or where there is none.
     map_loss : Tensor
         (N,) mean squared distance between the map and the target, both of mean 1.
     output_loss : Tensor
@@ -35,6 +37,7 @@ class AttackStep:
 
     step: int
     beta: float | None
+    pooling: float | None
     map_loss: Tensor
     output_loss: Tensor
 

@@ -6,6 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,14 @@ from explman_lite.explainers.base import (
     outside_inference_mode,
 )
 from explman_lite.maps import in_single, relevance_map, scale_to_mean_one
-from explman_lite.networks.prepare import prepare
-from explman_lite.networks.smoothing import set_beta, smoothed
+from explman_lite.networks.prepare import Network, prepare
+from explman_lite.networks.smoothing import (
+    can_round_pooling,
+    round_activations,
+    round_pooling,
+    set_beta,
+    set_pooling,
+)
 from explman_lite.validation import (
     as_classes,
     check_classes,
@@ -50,6 +57,7 @@ def manipulate(
     lr: float | None = Settings.lr,
     output_weight: float = Settings.output_weight,
     beta: tuple[float, float] | None = Settings.beta,
+    pooling: tuple[float, float] | None = Settings.pooling,
     schedule: Schedule = Settings.schedule,
     momentum: tuple[float, float] = Settings.momentum,
     epsilon: float | None = Settings.epsilon,
@@ -64,7 +72,8 @@ def manipulate(
     plus ``output_weight`` times the change of the logits; pixels stay in [0, 1] after every step.
     ReLU is replaced by softplus meanwhile, with β growing as
     :math:`\beta_t = \beta_0 (\beta_e / \beta_0)^{t/T}`, because a ReLU network's gradient does
-    not tell how to change it. What is returned was computed with the network as given.
+    not tell how to change it; with ``pooling``, so is maximum pooling, the other kink, by
+    log-sum-exp. What is returned was computed with the network as given.
     Samples do not influence one another. A network in half precision is searched in float32,
     because steps and gradients would vanish otherwise, and judged in its own type.
 
@@ -87,6 +96,9 @@ def manipulate(
         γ, how much a change of the output weighs; not negative.
     beta : (float, float) or None
         Sharpness of the softplus at the first and at the last step; None keeps ReLU.
+    pooling : (float, float) or None
+        Sharpness of the log-sum-exp at the first and at the last step, growing as β does, see
+        `smoothed`; None keeps the maximum. A network that pools by none is searched as it is.
     schedule : callable
         From the fraction of the run, 0 to 1, to the share of ``lr`` to take: ``one_cycle``, or
         ``constant`` as in the paper.
@@ -150,6 +162,7 @@ def manipulate(
         lr=explainer.step_size if lr is None else lr,
         output_weight=output_weight,
         beta=beta,
+        pooling=pooling,
         schedule=schedule,
         momentum=momentum,
         epsilon=epsilon,
@@ -221,7 +234,7 @@ class _Search:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         images: Tensor,
         targets: Tensor,
         classes: Tensor,
@@ -232,7 +245,14 @@ class _Search:
         self.given, self.images = images, in_single(images)
         if self.images.dtype != images.dtype:
             network = copy.deepcopy(network).to(self.images.dtype)
-        self.network = network if settings.beta is None else smoothed(network, settings.beta[0])
+        if settings.beta is not None:
+            network = round_activations(network, settings.beta[0])
+        if settings.pooling is not None:
+            if can_round_pooling(network):
+                network = round_pooling(network, settings.pooling[0])
+            else:
+                settings = replace(settings, pooling=None)
+        self.network = network
         self.targets, self.classes = targets, classes
         self.original_logits, self.explainer, self.settings = original_logits, explainer, settings
         self.pixels = self.images.clone().requires_grad_()
@@ -276,11 +296,11 @@ class _Search:
 
     def _differentiate(self, step: int, fraction: float) -> AttackStep:
         """Compute the loss and leave its gradient in the pixels."""
-        beta = None
-        if self.settings.beta is not None:
-            start, end = self.settings.beta
-            beta = start * (end / start) ** fraction
+        beta, pooling = self.settings.sharpness(fraction)
+        if beta is not None:
             set_beta(self.network, beta)
+        if pooling is not None:
+            set_pooling(self.network, pooling)
         explanation = self.explainer.explain(self.network, self.pixels, self.classes)
         maps, logits = relevance_map(explanation.attribution), explanation.logits
         loss = manipulation_loss(
@@ -294,6 +314,7 @@ class _Search:
         return AttackStep(
             step,
             beta,
+            pooling,
             metrics.mse(maps.detach(), self.targets),
             metrics.logit_change(logits.detach(), self.original_logits),
         )

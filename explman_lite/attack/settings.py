@@ -53,6 +53,9 @@ class Settings:
         γ, how much a change of the output weighs; not negative.
     beta : (float, float) or None
         Sharpness of the softplus at the first and at the last step; None keeps ReLU.
+    pooling : (float, float) or None
+        Sharpness of log-sum-exp in place of maximum pooling, at the first and at the last step,
+        where the network has any; None keeps the maximum.
     schedule : callable
         From the fraction of the run, 0 to 1, to the share of ``lr`` to take.
     momentum : (float, float)
@@ -86,6 +89,7 @@ class Settings:
     lr: float | None = None
     output_weight: float = 13.0
     beta: tuple[float, float] | None = (5.0, 100.0)
+    pooling: tuple[float, float] | None = None
     schedule: Schedule = one_cycle
     momentum: tuple[float, float] = (0.8, 0.99)
     epsilon: float | None = None
@@ -104,9 +108,10 @@ class Settings:
             raise ValueError(
                 f"output_weight must be finite and not negative, got {self.output_weight}"
             )
-        if self.beta is not None:
-            start, end = _pair("beta", self.beta, "(start, end) or None")
-            check_positive(beta_start=start, beta_end=end)
+        for name, growth in (("beta", self.beta), ("pooling", self.pooling)):
+            if growth is not None:
+                start, end = _pair(name, growth, "(start, end) or None")
+                check_positive(**{f"{name}_start": start, f"{name}_end": end})
         if not callable(self.schedule):
             raise TypeError(f"schedule must be a function of a fraction, got {self.schedule!r}")
         first, second = _pair("momentum", self.momentum, "of decay rates")
@@ -184,6 +189,17 @@ class Settings:
     def keywords(self) -> dict[str, Any]:
         """Return the settings as keyword arguments of `manipulate`."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def sharpness(self, fraction: float) -> tuple[float | None, float | None]:
+        r"""Return the sharpness of softplus and of pooling after ``fraction`` of the run.
+
+        Both grow as :math:`\beta_t = \beta_0 (\beta_e / \beta_0)^{t/T}`; None where a kink is kept.
+        """
+        beta, pooling = (
+            None if growth is None else growth[0] * (growth[1] / growth[0]) ** fraction
+            for growth in (self.beta, self.pooling)
+        )
+        return beta, pooling
 
     def record(self) -> dict[str, Any]:
         """Return the settings as plain values, fit for JSON."""

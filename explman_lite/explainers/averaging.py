@@ -110,7 +110,7 @@ class Averaged(Explainer):
             points, repeated = self.points(images, start, stop), classes.repeat(stop - start)
 
             def explain(points: Tensor, classes: Tensor = repeated) -> Tensor:
-                return self.inner.explain(model, points, classes).attribution
+                return self.inner.attribute(model, points, classes).attribution
 
             found = _Recomputed.apply(explain, points, *weights) if bounded else explain(points)
             total = total + found.view(stop - start, *images.shape).sum(dim=0, dtype=total.dtype)

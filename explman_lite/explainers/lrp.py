@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import reduce
 from typing import Any, Literal, NamedTuple
@@ -17,6 +17,7 @@ from explman_lite.explainers.propagation import (
     Passage,
     Relevance,
     linear,
+    quotient_of,
     transposed,
     weight_of,
 )
@@ -49,6 +50,9 @@ class _SplitWeight(NamedTuple):
 
 _SPLIT: WeakKeyDictionary[nn.Module, _SplitWeight] = WeakKeyDictionary()
 """The parts of each layer's weight, gone with the layer."""
+
+_JOINED: WeakKeyDictionary[nn.Module, tuple[Tensor, Tensor]] = WeakKeyDictionary()
+"""The positive part of a layer's weight, and both parts side by side."""
 
 
 @dataclass(frozen=True)
@@ -193,15 +197,19 @@ class LRP(Relevance):
         (inputs,) = passage.inputs
         _, positive, negative = _oriented_weights(passage, layer)
         if is_never_negative(passage.walk, passage.sources[0]):
-            total = linear(layer, positive, inputs)
-            quotient = self._quotient(passage.relevance, total)
-            return inputs * transposed(layer, positive, quotient, inputs)
-        above, below = inputs.clamp(min=0), inputs.clamp(max=0)
-        total = linear(layer, positive, above) + linear(layer, negative, below)
-        quotient = self._quotient(passage.relevance, total)
-        return above * transposed(layer, positive, quotient, inputs) + below * transposed(
-            layer, negative, quotient, inputs
-        )
+            parts = [(inputs, positive)]
+        else:
+            above = inputs.relu()
+            parts = [(above, positive), (inputs - above, negative)]
+        both = len(parts) == 2 and isinstance(layer, nn.Conv2d) and layer.groups == 1
+        if both:
+            # One convolution of twice the channels takes less time than two of them.
+            parts = [(torch.cat([part for part, _ in parts], 1), _joined(layer, parts))]
+        # Neither of the products is negative, so that ε needs no sign.
+        total = _sum_of(linear(layer, weight, part) for part, weight in parts).add_(self.epsilon)
+        quotient = quotient_of(passage.relevance, total)
+        shares = _sum_of(part * transposed(layer, weight, quotient, part) for part, weight in parts)
+        return _sum_of(shares.chunk(2, dim=1)) if both else shares
 
     def _gamma(self, passage: Passage, layer: nn.Module) -> Tensor:
         """Favour contributions of the output's own sign."""
@@ -249,7 +257,7 @@ class LRP(Relevance):
         if self.inner != "epsilon":
             coefficients = [abs(coefficient) for coefficient in coefficients]
             values = [value.abs() for value in values]
-            total = reduce(operator.add, map(_times, coefficients, values))
+            total = _sum_of(map(_times, coefficients, values))
         quotient = self._quotient(passage.relevance, total)
         return [
             value * _times(coefficient, quotient).sum_to_size(value.shape)
@@ -258,7 +266,7 @@ class LRP(Relevance):
 
     def _quotient(self, relevance: Tensor, total: Tensor) -> Tensor:
         """Divide by a total that is kept away from zero on its own side."""
-        return relevance / (total + torch.where(total < 0, -self.epsilon, self.epsilon))
+        return quotient_of(relevance, total + torch.where(total < 0, -self.epsilon, self.epsilon))
 
 
 def _signed_weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
@@ -277,6 +285,17 @@ def _signed_weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
     return known.positive, known.negative
 
 
+def _joined(layer: nn.Module, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Join the positive and the negative part of a weight; those of a constant are kept joined."""
+    (_, positive), (_, negative) = parts
+    known = _JOINED.get(layer)
+    if known is None or known[0] is not positive:
+        known = (positive, torch.cat([positive, negative], 1))
+        if not positive.requires_grad:
+            _JOINED[layer] = known
+    return known[1]
+
+
 def _oriented_weights(passage: Passage, layer: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     """Return a weight and its parts; negative if all that reads the output subtracts it.
 
@@ -292,6 +311,10 @@ def _state(weight: Tensor) -> tuple[Any, ...]:
     """Return where a weight lies, how it is laid out, and how often it was changed."""
     layout = (weight.device, weight.dtype, weight.shape, weight.stride())
     return (weight.data_ptr(), *layout, weight._version)
+
+
+def _sum_of(values: Iterable[Tensor]) -> Tensor:
+    return reduce(operator.add, values)
 
 
 def _times(coefficient: float, value: Tensor) -> Tensor:

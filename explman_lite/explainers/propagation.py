@@ -279,6 +279,27 @@ def refuse_disguises(method: str, network: Network) -> None:
             )
 
 
+class _Quotient(torch.autograd.Function):
+    """a / b. Its derivatives, 1/b and −(a/b)/b, are made of the quotient that is there already."""
+
+    @staticmethod
+    def forward(ctx: Any, above: Tensor, below: Tensor) -> Tensor:
+        quotient = above / below
+        ctx.save_for_backward(below, quotient)
+        return quotient
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        below, quotient = ctx.saved_tensors
+        share = grad_outputs[0] / below
+        return share, (share * quotient).neg_()
+
+
+def quotient_of(relevance: Tensor, total: Tensor) -> Tensor:
+    """Divide relevance by a total of the same shape, for less than PyTorch's division costs."""
+    return _Quotient.apply(relevance, total)  # type: ignore[no-any-return]
+
+
 def linear(layer: nn.Module, weight: Tensor, inputs: Tensor) -> Tensor:
     """Apply a layer with another weight and without its bias."""
     if isinstance(layer, Conv2d):

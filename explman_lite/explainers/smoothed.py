@@ -75,11 +75,14 @@ class BetaSmoothing(Wrapper):
         return replace(self, explainer=self.explainer.with_seed(seed))
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Explain the smoothed network in place of ``model``."""
+        """Explain the smoothed network in place of ``model``, whose logits stay its own."""
         network = as_network(model)
-        twin = _twin(network, self.beta, self.centred)
-        explanation = self.explainer.explain(twin, images, classes)
-        return Explanation(explanation.attribution, network(images))
+        return Explanation(self.attribute(network, images, classes).attribution, network(images))
+
+    def attribute(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
+        """Explain the smoothed network alone: the logits are of that one."""
+        twin = _twin(as_network(model), self.beta, self.centred)
+        return self.explainer.attribute(twin, images, classes)
 
 
 def _twin(network: Network, beta: float, centred: bool) -> Network:

@@ -53,7 +53,9 @@ class SmoothMaxPool2d(nn.MaxPool2d):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        """Pool (N, C, H, W)."""
+        """Pool (N, C, H, W), or (C, H, W)."""
+        if input.ndim == 3:
+            return self(input.unsqueeze(0)).squeeze(0)  # type: ignore[no-any-return]
         kernel, stride, padding, dilation = (
             _pair(value) for value in (self.kernel_size, self.stride, self.padding, self.dilation)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from explman_lite.networks.memory import keep_freed_memory
 from explman_lite.networks.passes import called
 from explman_lite.networks.pooling import SmoothMaxPool2d
 from explman_lite.networks.prepare import Network, as_network
@@ -60,14 +61,9 @@ def smoothed(
     True
     """
     network = round_activations(as_network(model), beta, centred=centred)
-    pools = [(name, m) for name, m in _called(network) if isinstance(m, nn.MaxPool2d)]
-    if pooling is not None:
-        check_positive(pooling=pooling)
-        if not pools:
-            raise ValueError("the network pools by no maximum, got a sharpness for its pooling")
-        return network.with_layers({n: SmoothMaxPool2d.of(m, pooling) for n, m in pools})
-    rounded = {name: m.hard() for name, m in pools if isinstance(m, SmoothMaxPool2d)}
-    return network.with_layers(rounded) if rounded else network
+    if pooling is not None and not _pools(network):
+        raise ValueError("the network pools by no maximum, got a sharpness for its pooling")
+    return round_pooling(network, pooling)
 
 
 def round_activations(network: Network, beta: float | None, *, centred: bool = False) -> Network:
@@ -75,6 +71,7 @@ def round_activations(network: Network, beta: float | None, *, centred: bool = F
     if beta is not None:
         check_positive(beta=beta)
     refuse_hidden_rectifiers(network, "be smoothed")
+    keep_freed_memory()
     activations = {
         name: SmoothReLU(beta, _ceiling(layer), centred=centred)
         for name, layer in _called(network)
@@ -85,6 +82,33 @@ def round_activations(network: Network, beta: float | None, *, centred: bool = F
             "the network holds no ReLU to smooth; to attack it as it is, pass beta=None"
         )
     return network.with_layers(activations)
+
+
+def round_pooling(network: Network, sharpness: float | None) -> Network:
+    """Replace the maxima over windows alone, if there are any; None gives them back."""
+    if sharpness is not None:
+        check_positive(pooling=sharpness)
+        return network.with_layers(
+            {name: SmoothMaxPool2d.of(layer, sharpness) for name, layer in _pools(network).items()}
+        )
+    return network.with_layers(
+        {
+            name: layer.hard()
+            for name, layer in _pools(network).items()
+            if isinstance(layer, SmoothMaxPool2d)
+        }
+    )
+
+
+def can_round_pooling(network: Network) -> bool:
+    """Whether a network pools by maxima, and none of them has to say where it lies."""
+    pools = _pools(network).values()
+    return bool(pools) and not any(layer.return_indices for layer in pools)
+
+
+def _pools(network: Network) -> dict[str, nn.MaxPool2d]:
+    """Return the layers that pool by maximum, with their names."""
+    return {name: m for name, m in _called(network) if isinstance(m, nn.MaxPool2d)}
 
 
 def _called(network: Network) -> list[tuple[str, nn.Module]]:

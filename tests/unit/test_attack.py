@@ -13,6 +13,13 @@ STEP = 1e-5
 FAST = {"steps": 8, "lr": 0.02, "progress": False}
 
 
+class WithPlaces(torch.nn.Module):
+    """Pools by maximum, and throws away what it was told about where the maxima lie."""
+
+    def forward(self, x):
+        return torch.nn.functional.max_pool2d(x, 2, return_indices=True)[0]
+
+
 @pytest.fixture
 def targets():
     generator = torch.Generator().manual_seed(2)
@@ -154,6 +161,64 @@ def test_history_records_each_step_and_beta_grows_geometrically(network, images,
     assert [record for record, _ in seen] == result.history
     assert torch.equal(seen[0][1], images)
     assert not torch.equal(seen[1][1], seen[0][1])
+
+
+def test_pooling_is_rounded_off_meanwhile_and_grows_geometrically(network, images, targets):
+    result = el.manipulate(
+        network, images, targets, el.Gradient(), pooling=(3.0, 300.0), steps=3, progress=False
+    )
+    assert [record.pooling for record in result.history] == pytest.approx([3, 30, 300])
+    assert torch.equal(result.logits, network(result.images))
+    assert torch.equal(
+        result.maps, el.relevance_map(el.Gradient()(network, result.images, result.classes))
+    )
+
+
+def test_pooling_is_rounded_off_even_where_relu_is_kept(network, images, targets):
+    kept, rounded = (
+        el.manipulate(
+            network, images, targets, el.BetaSmoothing(el.Gradient(), 3.0), beta=None,
+            pooling=pooling, **FAST,
+        )
+        for pooling in (None, (3.0, 30.0))
+    )  # fmt: skip
+    assert [record.pooling for record in kept.history] == [None] * 8
+    assert rounded.history[0].beta is None
+    assert not torch.equal(kept.images, rounded.images)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AvgPool2d(2)),
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), WithPlaces()),
+    ],
+    ids=["averages", "says where its maxima lie"],
+)
+def test_a_network_whose_pooling_cannot_be_rounded_is_searched_as_it_is(model, images, targets):
+    network = torch.nn.Sequential(model, torch.nn.Flatten(), torch.nn.LazyLinear(4)).double()
+    network(images)
+    first, second = (
+        el.manipulate(network.eval(), images, targets, el.Gradient(), pooling=pooling, **FAST)
+        for pooling in (None, (5.0, 100.0))
+    )
+    assert torch.equal(first.images, second.images)
+    assert [record.pooling for record in second.history] == [None] * 8
+
+
+def test_rounding_the_pooling_brings_an_attack_on_digits_further():
+    """Within the same box, with the same steps, judged by the network as it is."""
+    images, _ = el.load_digits("test")
+    model, explainer = el.load_model("digits_vgg"), el.Gradient()
+    target = el.relevance_map(explainer(model, images[16:32], model(images[16:32]).argmax(dim=1)))
+    reached = [
+        el.manipulate(
+            model, images[:16], target, explainer, steps=80, lr=0.02, epsilon=0.2,
+            pooling=pooling, progress=False,
+        ).summary().pcc_target.median()
+        for pooling in (None, (5.0, 100.0))
+    ]  # fmt: skip
+    assert reached[1] > reached[0] + 0.05
 
 
 def test_one_cycle_goes_up_and_down():
