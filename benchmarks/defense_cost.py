@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 import explman_lite as el
-from explman_lite.bench import DEFENSES
 
 RESULT = Path(__file__).parents[1] / "results" / "defense_cost.csv"
 ROUNDS = 15
@@ -29,7 +28,7 @@ def costs(name: str, images: Tensor) -> pd.DataFrame:
     network = el.load_model(name)
     with torch.no_grad():
         classes = network(images).argmax(dim=1)
-    explainers = {method: make() for method, make in DEFENSES.items()}
+    explainers = {name: card.make() for name, card in el.DEFENSES.items()}
     rounds = pd.DataFrame(
         {method: seconds(e, network, images, classes) for method, e in explainers.items()}
         for _ in range(ROUNDS)

@@ -15,7 +15,7 @@ RESULT = Path(__file__).parents[1] / "results" / "step_profile.csv"
 BETA, STEPS = 30.0, 10
 KINDS = {
     "convolution": ("conv",),
-    "softplus and its slopes": ("softplus", "sigmoid", "threshold", "clamp", "SmoothReLU"),
+    "softplus and its slopes": ("oftplus", "sigmoid", "log_", "Slope", "copysign"),
     "dense layers": ("mm", "linear"),
     "pooling": ("pool",),
     "sums, products and copies": ("add", "mul", "sub", "div", "copy", "sum", "zero", "fill", "neg"),

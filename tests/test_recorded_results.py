@@ -51,18 +51,23 @@ def test_the_cat_is_explained_by_a_cup():
     assert (table.image_ssim >= 0.93).all()
 
 
-def test_a_step_costs_about_two_explanations_and_plain_double_backward_much_more():
-    table = load_table(RESULTS / "step_cost.csv").set_index(["model", "method"])
-    for model in ("efficientnet_lite0", "vgg16"):
-        cost = table.loc[model]
-        assert cost.loc[["Gradient", "GradientTimesInput"], "step / explanation"].max() <= 2.0
-        averages = ["IntegratedGradients", "SmoothGrad(Gradient)"]
-        assert cost.loc[averages, "step / explanation"].max() <= 2.2
-        propagations = ["GuidedBackprop", "LRP", "PatternAttribution"]
-        assert cost.loc[propagations, "step / explanation"].max() <= 2.5
-    assert table.loc["vgg16", "LRP"]["step / gradient"] <= 6
-    assert table.loc["efficientnet_lite0", "Gradient"]["plain step / step"] >= 2.5
-    assert table["plain step / step"].min() >= 1.0
+def test_a_step_costs_little_more_than_two_explanations_of_the_relu_network():
+    """The bars that the page on costs speaks of, and what others need for the same."""
+    table = load_table(RESULTS / "step_cost.csv").set_index(["model", "method", "by"])
+    ours = table.xs("ours", level="by")
+    bars = {"efficientnet_lite0": 3.0, "vgg16": 2.3, "resnet18": 2.6, "digits_vgg": 3.0}
+    for model, bar in bars.items():
+        gradient = ours.loc[(model, "Gradient")]
+        assert gradient["step"] <= bar, model
+        assert 1.7 <= gradient["step with ReLU"] <= 2.3, model
+        assert not gradient["step, pooling rounded"] > 1.35 * gradient["step"], model
+        plain = table.loc[(model, "Gradient", "plain PyTorch")]
+        assert (plain[["smoothed", "step"]] > gradient[["smoothed", "step"]]).all(), model
+    cost = ours.loc["efficientnet_lite0"]
+    assert cost.loc["LRP", "step"] <= 5
+    assert cost.loc["Gradient", "smoothed"] <= 1.6
+    plain = table.loc[("efficientnet_lite0", "Gradient", "plain PyTorch")]
+    assert plain["step"] > 4 * cost.loc["Gradient", "step"]
 
 
 def test_the_optimiser_study_supports_the_defaults():
@@ -286,14 +291,14 @@ def test_with_our_steps_for_both_the_smoothed_map_gains_less_but_more_than_half(
     assert gain["Gradient"] > gain["BetaSmoothing(0.8)"] > 0.5 * gain["Gradient"]
 
 
-def test_softplus_costs_a_few_gradients_and_smoothgrad_its_samples():
+def test_softplus_costs_little_more_than_a_gradient_and_smoothgrad_its_samples():
     table = load_table(RESULTS / "defense_cost.csv").pivot(
         index="method", columns="model", values="explanations"
     )
     smooth = table.loc[SMOOTHED]
     assert smooth.min().min() > 1
-    assert smooth.max().max() < 4
-    assert (table.loc["SmoothGrad(10)"] > 1.5 * smooth.max()).all()
+    assert smooth.max().max() < 2
+    assert (table.loc["SmoothGrad(10)"] > 2 * smooth.max()).all()
 
 
 def test_the_status_is_that_of_the_notebooks_as_they_are():

@@ -12,8 +12,21 @@ GOAL = 0.8
 
 
 def step_cost() -> pd.DataFrame:
-    """Tabulate what explanations and steps cost."""
-    return recorded("step_cost").rename(columns={"model": "network"})
+    """Tabulate what our explanations and steps cost."""
+    table = recorded("step_cost").query("by == 'ours'")
+    return table.drop(columns=["pictures", "by"]).rename(columns={"model": "network"})
+
+
+def step_cost_compared() -> pd.DataFrame:
+    """Tabulate the same by others beside ours, wherever somebody else computes it.
+
+    Gradient × Input and SmoothGrad cost what the gradient and Integrated Gradients cost.
+    """
+    table = recorded("step_cost").rename(columns={"model": "network"})
+    table = table[~table.method.isin(["GradientTimesInput", "SmoothGrad"])]
+    places = table.groupby(["network", "method"]).by.transform("count")
+    shown = ["network", "method", "by", "explanation", "smoothed", "step"]
+    return table[places > 1][shown]
 
 
 def step_profile() -> pd.DataFrame:

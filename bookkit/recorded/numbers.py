@@ -72,6 +72,12 @@ def medians(suite: str, column: str) -> pd.Series:
     return recorded(suite).groupby("method")[column].median()
 
 
+def of_step(model: str, what: str, *, method: str = "Gradient", by: str = "ours") -> float:
+    """Return what something costs, in explanations of the ReLU network."""
+    table = recorded("step_cost").set_index(["model", "method", "by"])
+    return float(table.loc[(model, method, by), what])
+
+
 def photos(method: str) -> pd.DataFrame:
     """Return the attacks of a method on photographs."""
     table = recorded("photos")
@@ -112,8 +118,19 @@ def fresh_gains() -> list[float]:
 NUMBERS: dict[str, Callable[[], str]] = {
     "cat-pcc": lambda: decimals(cat().pcc_target),
     "cat-picture-ssim": lambda: decimals(cat().image_ssim),
-    "step-explanations": lambda: decimals(
-        recorded("step_cost")["step / explanation"].median(), digits=0
+    "step-explanations": lambda: decimals(of_step("efficientnet_lite0", "step"), digits=1),
+    "step-explanations-by-pytorch": lambda: decimals(
+        of_step("efficientnet_lite0", "step", by="plain PyTorch"), digits=0
+    ),
+    "step-explanations-relu": lambda: decimals(
+        of_step("efficientnet_lite0", "step with ReLU"), digits=1
+    ),
+    "smoothed-explanations": lambda: decimals(of_step("efficientnet_lite0", "smoothed"), digits=1),
+    "smoothed-explanations-by-pytorch": lambda: decimals(
+        of_step("efficientnet_lite0", "smoothed", by="plain PyTorch"), digits=1
+    ),
+    "lrp-step-explanations": lambda: decimals(
+        of_step("efficientnet_lite0", "step", method="LRP"), digits=1
     ),
     # The suites of six methods.
     "digits-pcc-lowest": lambda: decimals(medians("digits", "pcc_target").min()),

@@ -22,6 +22,7 @@ def per_suite(
 
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "step_cost": costs.step_cost,
+    "step_cost_compared": costs.step_cost_compared,
     "step_profile": costs.step_profile,
     "optimisers": costs.optimisers,
     "beta_schedules": costs.beta_schedules,
