@@ -223,7 +223,7 @@ def test_on_digits_no_defence_stops_an_adaptive_attacker():
     relu = medians.gain["Gradient"]
     assert relu > 0.2
     useful = [name for name in SMOOTHED if el.DEFENSES[name].strength >= 2]
-    assert (medians.gain[useful] > 0.7 * relu).all()
+    assert (medians.gain[useful] > 0.65 * relu).all()
     assert medians.gain["BetaSmoothing(0.5)"] > 0.4 * relu
     assert (medians.gain[AVERAGED] > relu - 0.01).all()
     assert (medians.pcc_original + 0.1 < medians.pcc_original_noise).all()
