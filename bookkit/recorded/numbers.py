@@ -72,10 +72,10 @@ def medians(suite: str, column: str) -> pd.Series:
     return recorded(suite).groupby("method")[column].median()
 
 
-def of_step(model: str, what: str, *, method: str = "Gradient", by: str = "ours") -> float:
-    """Return what something costs, in explanations of the ReLU network."""
+def of_step(model: str, what: str, *, by: str = "ours") -> float:
+    """Return what something costs for the gradient, in explanations of the ReLU network."""
     table = recorded("step_cost").set_index(["model", "method", "by"])
-    return float(table.loc[(model, method, by), what])
+    return float(table.loc[(model, "Gradient", by), what])
 
 
 def photos(method: str) -> pd.DataFrame:
@@ -128,9 +128,6 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "smoothed-explanations": lambda: decimals(of_step("efficientnet_lite0", "smoothed"), digits=1),
     "smoothed-explanations-by-pytorch": lambda: decimals(
         of_step("efficientnet_lite0", "smoothed", by="plain PyTorch"), digits=1
-    ),
-    "lrp-step-explanations": lambda: decimals(
-        of_step("efficientnet_lite0", "step", method="LRP"), digits=1
     ),
     # The suites of six methods.
     "digits-pcc-lowest": lambda: decimals(medians("digits", "pcc_target").min()),

@@ -60,7 +60,7 @@ def test_a_key_is_the_same_in_every_process_and_version():
         path_points=8,
         steps=None,
     )
-    assert job.key == "digits_vgg-LRP-ours-0003-0003-06a72991"
+    assert job.key == "digits_vgg-LRP-ours-0003-0003-bb354d96"
     assert replace(job, steps=1).key != job.key
 
 
