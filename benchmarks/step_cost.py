@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 import explman_lite as el
 from explman_lite.networks.layers import Conv2d
+from explman_lite.networks.smoothing import can_round_pooling
 from explman_lite.networks.softplus import SmoothReLU
 
 RESULT = Path(__file__).parents[1] / "results" / "step_cost.csv"
@@ -54,10 +55,10 @@ class Case:
         # Random weights, which cost the same, where those of ImageNet would be downloaded.
         self.original = None if carried else get_model(name, weights=None).eval()
         self.network = el.prepare(self.original) if self.original else el.load_model(name)
-        pools = any(isinstance(layer, nn.MaxPool2d) for layer in self.network.modules())
         self.smooth = el.smoothed(self.network, BETA)
-        rounded = el.smoothed(self.network, BETA, pooling=SHARPNESS) if pools else None
-        self.searched = self.smooth if rounded is None else rounded
+        self.rounded = None
+        if can_round_pooling(self.network):
+            self.rounded = el.smoothed(self.network, BETA, pooling=SHARPNESS)
         with torch.no_grad():
             self.logits = self.network(self.images)
         self.classes = self.logits.argmax(dim=1)
@@ -85,10 +86,10 @@ class PlainSoftplus(nn.Module):
         self.ceiling = ceiling
 
     def forward(self, inputs: Tensor) -> Tensor:
-        rounded = F.softplus(inputs, BETA)
-        return (
-            rounded if self.ceiling is None else rounded - F.softplus(inputs - self.ceiling, BETA)
-        )
+        smooth = F.softplus(inputs, BETA)
+        if self.ceiling is None:
+            return smooth
+        return smooth - F.softplus(inputs - self.ceiling, BETA)
 
 
 def plain(network: el.Network) -> el.Network:
@@ -129,11 +130,11 @@ def papers_lrp(model: nn.Module, images: Tensor, classes: Tensor) -> tuple[Tenso
             positive = layer.weight.clamp(min=0)
             relevance = came * ((relevance / (came @ positive.T + 1e-6)) @ positive)
         elif isinstance(layer, nn.Conv2d):
-            weight = layer.weight
-            parts = [(came, weight)] if came is images else [(came, weight.clamp(min=0))]
+            positive, negative = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+            parts = [(came, positive)]
             if came is images:
-                parts.append((torch.zeros_like(came), -weight.clamp(min=0)))
-                parts.append((torch.ones_like(came), -weight.clamp(max=0)))
+                black, white = torch.zeros_like(came), torch.ones_like(came)
+                parts = [(came, layer.weight), (black, -positive), (white, -negative)]
             total = sum(F.conv2d(part, by, padding=1) for part, by in parts)
             share = relevance / (total + 1e-6)
             relevance = sum(part * F.conv_transpose2d(share, by, padding=1) for part, by in parts)
@@ -144,36 +145,34 @@ def by_captum(method: str, case: Case) -> Action | None:
     """Return an explanation by Captum, of the methods that both have."""
     model = case.original or case.network
     images, classes = case.images, case.classes
-    if method == "GuidedBackprop" and case.original is None:
-        return None
+    # Of digits, all points of a path fit into one pass.
+    at_once = None if len(images) > 1 else 2
     saliency = captum.attr.Saliency(model)
     made: dict[str, tuple[object, dict[str, object]]] = {
         "Gradient": (saliency, {"abs": False}),
         "GradientTimesInput": (captum.attr.InputXGradient(model), {}),
         "IntegratedGradients": (
             captum.attr.IntegratedGradients(model, multiply_by_inputs=True),
-            {"n_steps": POINTS, "method": "riemann_middle", "internal_batch_size": 2},
+            {"n_steps": POINTS, "method": "riemann_middle", "internal_batch_size": at_once},
         ),
         "SmoothGrad": (
             captum.attr.NoiseTunnel(saliency),
-            {"nt_type": "smoothgrad", "nt_samples": POINTS, "nt_samples_batch_size": 2,
-             "stdevs": 0.05, "abs": False},
+            {"nt_type": "smoothgrad", "nt_samples": POINTS, "stdevs": 0.05, "abs": False,
+             "nt_samples_batch_size": at_once},
         ),
     }  # fmt: skip
-    if method == "GuidedBackprop":
-        made[method] = (captum.attr.GuidedBackprop(model), {})
+    if case.original is not None:
+        # Its hooks need PyTorch's own modules.
+        made["GuidedBackprop"] = (captum.attr.GuidedBackprop(model), {})
     if method not in made:
         return None
     explainer, options = made[method]
-    if case.name == "digits_vgg":
-        options.pop("internal_batch_size", None)
-        options.pop("nt_samples_batch_size", None)
     return lambda: explainer.attribute(images.clone().requires_grad_(), target=classes, **options)
 
 
 def by_zennit(method: str, case: Case) -> Action | None:
     """Return LRP by Zennit's rules, on the network that it can register them on."""
-    if method != "LRP" or case.name != "vgg16" or case.original is None:
+    if method != "LRP" or case.name != "vgg16":
         return None
     model, images = case.original, case.images
     low, high = torch.zeros_like(images), torch.ones_like(images)
@@ -212,8 +211,8 @@ def actions(case: Case) -> Iterator[tuple[tuple[str, str, str], Action]]:
         yield (card.name, "ours", "smoothed"), explain(case.network, defended)
         yield (card.name, "ours", "step with ReLU"), step(case.network)
         yield (card.name, "ours", "step"), step(case.smooth)
-        if case.searched is not case.smooth:
-            yield (card.name, "ours", "step, pooling rounded"), step(case.searched)
+        if case.rounded is not None:
+            yield (card.name, "ours", "step, pooling rounded"), step(case.rounded)
         if card.family in PLAIN:
             yield (card.name, "plain PyTorch", "smoothed"), explain(ordinary)
             yield (card.name, "plain PyTorch", "step"), step(ordinary)

@@ -60,11 +60,11 @@ def test_a_step_costs_little_more_than_two_explanations_of_the_relu_network():
         gradient = ours.loc[(model, "Gradient")]
         assert gradient["step"] <= bar, model
         assert 1.7 <= gradient["step with ReLU"] <= 2.3, model
-        assert not gradient["step, pooling rounded"] > 1.35 * gradient["step"], model
+        assert not gradient["step, pooling rounded"] > 1.3 * gradient["step"], model
         plain = table.loc[(model, "Gradient", "plain PyTorch")]
         assert (plain[["smoothed", "step"]] > gradient[["smoothed", "step"]]).all(), model
     cost = ours.loc["efficientnet_lite0"]
-    assert cost.loc["LRP", "step"] <= 5
+    assert cost.loc["LRP", "step"] <= 4.5
     assert cost.loc["Gradient", "smoothed"] <= 1.6
     plain = table.loc[("efficientnet_lite0", "Gradient", "plain PyTorch")]
     assert plain["step"] > 4 * cost.loc["Gradient", "step"]

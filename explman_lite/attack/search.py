@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from explman_lite import metrics
+from explman_lite.attack.box import into_box, into_exact_box
 from explman_lite.attack.loss import manipulation_loss
 from explman_lite.attack.result import AttackStep, Manipulation
 from explman_lite.attack.settings import Schedule, Settings
@@ -332,11 +333,8 @@ class _Search:
 
     def _project(self) -> None:
         """Return to valid pixels, and to the ε-box around the original."""
-        epsilon = self.settings.epsilon
         with torch.no_grad():
-            if epsilon is not None:
-                self.pixels.copy_(self.pixels.clamp(self.images - epsilon, self.images + epsilon))
-            self.pixels.clamp_(0, 1)
+            self.pixels.copy_(into_box(self.pixels, self.images, self.settings.epsilon))
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Return the pixels to keep (N, C, H, W), and which samples diverged (N,)."""
@@ -347,17 +345,4 @@ class _Search:
 
     def _valid(self, pixels: Tensor) -> Tensor:
         """Return pixels in the images' type, within ε as it computes differences."""
-        valid = pixels.to(self.given.dtype, copy=True)
-        if self.settings.epsilon is None:
-            return valid
-        rounding = torch.finfo(valid.dtype).eps
-        # A number on its own, which tensors on any device can be compared with.
-        bound = torch.tensor(self.settings.epsilon, dtype=valid.dtype, device="cpu")
-        if bound.item() > self.settings.epsilon:
-            bound = bound * (1 - rounding)
-        exact = self.given.double()
-        low, high = (self.given - bound).clamp_min(0), (self.given + bound).clamp_max(1)
-        # Where rounding moved a side of the box outwards, the next number inwards replaces it.
-        low = torch.where(exact - low > bound, low * (1 + rounding), low)
-        high = torch.where(high - exact > bound, high * (1 - rounding), high)
-        return valid.clamp(low, high)
+        return into_exact_box(pixels, self.given, self.settings.epsilon)

@@ -13,14 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from explman_lite.explainers import kinds
-from explman_lite.explainers.propagation import (
-    Passage,
-    Relevance,
-    linear,
-    quotient_of,
-    transposed,
-    weight_of,
-)
+from explman_lite.explainers.linear import linear, quotient_of, transposed, weight_of
+from explman_lite.explainers.propagation import Passage, Relevance
 from explman_lite.explainers.structure import (
     factors,
     is_gate,
@@ -204,7 +198,7 @@ class LRP(Relevance):
         both = len(parts) == 2 and isinstance(layer, nn.Conv2d) and layer.groups == 1
         if both:
             # One convolution of twice the channels takes less time than two of them.
-            parts = [(torch.cat([part for part, _ in parts], 1), _joined(layer, parts))]
+            parts = [(torch.cat([above, inputs - above], 1), _joined(layer, positive, negative))]
         # Neither of the products is negative, so that ε needs no sign.
         total = _sum_of(linear(layer, weight, part) for part, weight in parts).add_(self.epsilon)
         quotient = quotient_of(passage.relevance, total)
@@ -285,9 +279,8 @@ def _signed_weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
     return known.positive, known.negative
 
 
-def _joined(layer: nn.Module, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+def _joined(layer: nn.Module, positive: Tensor, negative: Tensor) -> Tensor:
     """Join the positive and the negative part of a weight; those of a constant are kept joined."""
-    (_, positive), (_, negative) = parts
     known = _JOINED.get(layer)
     if known is None or known[0] is not positive:
         known = (positive, torch.cat([positive, negative], 1))

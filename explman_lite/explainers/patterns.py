@@ -10,17 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from explman_lite.explainers.kinds import BATCH_NORMS
+from explman_lite.explainers.linear import as_rows, row_geometry, transposed, weight_of
 from explman_lite.explainers.neurons import NEURONS, check_weights, firing_value
-from explman_lite.explainers.propagation import (
-    Passage,
-    Relevance,
-    as_rows,
-    reached,
-    refuse_disguises,
-    row_geometry,
-    transposed,
-    weight_of,
-)
+from explman_lite.explainers.propagation import Passage, Relevance, reached, refuse_disguises
 from explman_lite.networks.layers import Conv2d
 from explman_lite.networks.prepare import Network, as_network
 from explman_lite.validation import check_images

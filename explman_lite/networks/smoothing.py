@@ -86,18 +86,14 @@ def round_activations(network: Network, beta: float | None, *, centred: bool = F
 
 def round_pooling(network: Network, sharpness: float | None) -> Network:
     """Replace the maxima over windows alone, if there are any; None gives them back."""
-    if sharpness is not None:
+    layers: dict[str, nn.MaxPool2d]
+    if sharpness is None:
+        rounded = {n: m for n, m in _pools(network).items() if isinstance(m, SmoothMaxPool2d)}
+        layers = {name: layer.hard() for name, layer in rounded.items()}
+    else:
         check_positive(pooling=sharpness)
-        return network.with_layers(
-            {name: SmoothMaxPool2d.of(layer, sharpness) for name, layer in _pools(network).items()}
-        )
-    return network.with_layers(
-        {
-            name: layer.hard()
-            for name, layer in _pools(network).items()
-            if isinstance(layer, SmoothMaxPool2d)
-        }
-    )
+        layers = {name: SmoothMaxPool2d.of(m, sharpness) for name, m in _pools(network).items()}
+    return network.with_layers(layers) if layers else network
 
 
 def can_round_pooling(network: Network) -> bool:
