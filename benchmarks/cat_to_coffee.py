@@ -12,8 +12,7 @@ import torch
 import explman_lite as el
 
 ROOT = Path(__file__).resolve().parents[1]
-STEP_SIZES = {60: 5e-3, 100: 4e-3}
-"""Fewer steps have to be larger; 100 steps of 4e-3 are the defaults."""
+STEPS = (el.Settings().steps, 100)
 
 
 def attack(steps: int) -> el.Manipulation:
@@ -22,14 +21,11 @@ def attack(steps: int) -> el.Manipulation:
     cat, coffee = el.load_photo("chelsea"), el.load_photo("coffee")
     explainer = el.Gradient()
     target = el.relevance_map(explainer(model, coffee, model(coffee).argmax(dim=1)))
-    return el.manipulate(model, cat, target, explainer, steps=steps, lr=STEP_SIZES[steps])
+    return el.manipulate(model, cat, target, explainer, steps=steps)
 
 
 def record(results: list[el.Manipulation]) -> pd.DataFrame:
-    rows = [
-        result.summary().assign(steps=len(result.history), lr=STEP_SIZES[len(result.history)])
-        for result in results
-    ]
+    rows = [result.summary().assign(steps=len(result.history)) for result in results]
     table = pd.concat(rows).round(6)
     el.results.save_table(
         ROOT / "results" / "cat_to_coffee.csv",
@@ -63,6 +59,6 @@ def draw_cover(result: el.Manipulation) -> None:
 
 if __name__ == "__main__":
     el.figures.use_style()
-    manipulations = [attack(steps) for steps in STEP_SIZES]
+    manipulations = [attack(steps) for steps in STEPS]
     print(record(manipulations).T.to_string(header=False))
     draw_cover(manipulations[-1])

@@ -3,7 +3,8 @@
 python benchmarks/growth.py
 
 Each configuration runs in a process of its own, so that its peak of memory is its own. Time is
-told in gradient explanations of one picture of 224 × 224 pixels, timed in the same process.
+told in gradient explanations of one picture of 224 × 224 pixels by the ReLU network, timed in the
+same process.
 """
 
 import argparse
@@ -51,9 +52,10 @@ def best(action: Callable[[], object]) -> float:
 
 def measure(batch: int, size: int, points: int) -> dict[str, float]:
     """Time attack steps, and see how much memory they need beyond an explanation's."""
-    network = el.smoothed(el.load_model(), BETA)
+    model = el.load_model()
+    network = el.smoothed(model, BETA)
     cat, label = el.load_photo("chelsea"), torch.tensor([285])
-    unit = best(lambda: el.Gradient()(network, cat, label))
+    unit = best(lambda: el.Gradient()(model, cat, label))
     before = peak()
 
     explainer = el.Gradient() if points == 1 else el.IntegratedGradients(points)

@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--method", choices=sorted(METHODS), default="gradient")
     command.add_argument("--model", choices=MODELS, default="efficientnet_lite0")
     command.add_argument("--steps", type=int, default=attack.Settings.steps)
-    command.add_argument("--lr", type=float, help="largest step size; by method if not given")
+    command.add_argument("--lr", type=float, default=attack.Settings.lr, help="largest step size")
     command.add_argument(
         "--output-weight",
         type=float,
@@ -190,11 +190,12 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
         (unfinished / "summary.json").write_text(text, encoding="utf-8")
         for file in unfinished.iterdir():
             file.replace(options.out / file.name)
+    kept = "kept" if row["class_kept"] else "LOST: a larger --output-weight or more --steps hold it"
     print(
         f"The map's correlation with the target is {row['pcc_target']:.2f} "
         f"(before the attack: {row['pcc_target_before']:.2f}), "
         f"the picture's SSIM {row['image_ssim']:.3f}, "
-        f"and the class '{summary['class']}' is {'kept' if row['class_kept'] else 'LOST'}.\n"
+        f"and the class '{summary['class']}' is {kept}.\n"
         f"Wrote manipulation.png, manipulated.png and summary.json to {options.out}"
     )
 

@@ -46,8 +46,9 @@ def test_the_cat_is_explained_by_a_cup():
     table = load_table(RESULTS / "cat_to_coffee.csv").set_index("steps")
     assert (table.ssim_target >= 0.6).all()
     assert table.class_kept.all()
-    assert (table.output_change <= 0.02).all()
-    assert table.loc[60, "pcc_target"] >= 0.85
+    assert (table.output_change <= 0.03).all()
+    assert table.loc[40, "pcc_target"] >= 0.8
+    assert table.loc[100, "pcc_target"] >= 0.9
     assert (table.image_ssim >= 0.93).all()
 
 
@@ -70,16 +71,49 @@ def test_a_step_costs_little_more_than_two_explanations_of_the_relu_network():
     assert plain["step"] > 4 * cost.loc["Gradient", "step"]
 
 
-def test_the_optimiser_study_supports_the_defaults():
+def optimisers() -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    """Return the study of optimisers at the default step size, its first and its last setting."""
     table = load_table(RESULTS / "optimisers.csv")
-    schedules = table[(table.study == "beta") & (table.steps == 60)]
-    best = schedules.loc[schedules.pcc.idxmax()]
-    default = schedules[(schedules.beta_start == 5) & (schedules.beta_end == 100)].iloc[0]
-    assert default.pcc > best.pcc - 0.02
-    optimisers = table[(table.study == "optimiser") & (table.image_ssim >= 0.93)]
-    assert optimisers.loc[optimisers.pcc.idxmax(), "optimiser"] == "Adam one-cycle"
-    weights = table[table.study == "output weight"].set_index("output_weight")
-    assert weights.loc[13.0, "output_change"] < 0.02 < weights.loc[0.0, "output_change"]
+    table = table[(table.lr == el.Settings().lr) | (table.case == "digits")]
+    path = table[table.study == "from the first edition on"]
+    return table, path.iloc[0], path.iloc[-1]
+
+
+def test_a_forgery_costs_a_hundred_explanations_of_the_relu_network():
+    _, first, default = optimisers()
+    settings = el.Settings()
+    assert default.steps == settings.steps
+    assert default.output_weight == settings.output_weight
+    assert default.momentum == str(settings.momentum)
+    assert default.growth == settings.growth
+    price = load_table(RESULTS / "step_cost.csv").set_index(["model", "method", "by"])
+    step = price.loc[("efficientnet_lite0", "Gradient", "ours"), "step"]
+    assert default.pairs >= 8
+    assert settings.steps * step < 105
+    assert default.pcc >= 0.8 > first.pcc
+    assert default.image_ssim >= 0.93
+
+
+def test_no_other_choice_is_clearly_better_than_the_defaults():
+    table, _, default = optimisers()
+    others = table[table.study == "one thing changed"]
+    faithful = others[others.output_change < 1.5 * default.output_change]
+    closer = faithful.pcc - default.pcc
+    dearer = default.image_ssim - faithful.image_ssim
+    assert (closer - dearer.clip(lower=0) < 0.03).all()
+    assert others[others.beta.isna()].pcc.max() < 0.3, "ReLU leaves the attacker in the dark"
+    unheld = others[(others.output_weight == 0) & (others.gradient == "as it is")]
+    assert (unheld.output_change > 2 * default.output_change).all()
+
+
+def test_rounding_off_the_pooling_pays_on_digits_for_every_method():
+    rows = optimisers()[0].query("study == 'pooling'")
+    rounded, maximum = (
+        rows[missing].set_index(["method", "lr"])
+        for missing in (rows.pooling.notna(), rows.pooling.isna())
+    )
+    assert (rounded.pcc > maximum.pcc).all()
+    assert (rounded.image_ssim > maximum.image_ssim - 0.04).all()
 
 
 def test_time_and_memory_of_a_step_grow_as_the_page_on_costs_says():
@@ -93,10 +127,10 @@ def test_time_and_memory_of_a_step_grow_as_the_page_on_costs_says():
 SAMPLED = {
     # suite: rows, the largest deviation of a correlation, and the methods that are quick enough
     "digits": (4, 1e-3, None),
-    "photos": (1, 0.1, ("Gradient", "GradientTimesInput", "GuidedBackprop")),
+    "photos": (1, 0.05, ("Gradient", "GradientTimesInput", "GuidedBackprop")),
     "defense-photos": (1, 0.1, ("Gradient", *SMOOTHED)),
 }
-"""Photographs are attacked in float32, where rounding errors grow from step to step."""
+"""Rounding errors grow from step to step, the more so in float32 (`defense-photos`)."""
 
 
 @pytest.mark.parametrize("suite", SAMPLED)
@@ -172,7 +206,7 @@ def test_the_digits_say_what_the_page_on_results_says():
     table = load_table(RESULTS / "digits.csv")
     medians = table.groupby("method").median(numeric_only=True)
     gained = medians.pcc_target - medians.pcc_target_unattacked
-    assert (gained > 0.03).all()
+    assert (gained > 0.1).all()
     assert ((medians.pcc_target_noise - medians.pcc_target_unattacked).abs() < 0.03).all()
     assert (medians.pcc_target > medians.pcc_random_target).all()
     assert table.class_kept.all()
@@ -180,8 +214,9 @@ def test_the_digits_say_what_the_page_on_results_says():
     propagations = ["LRP", "PatternAttribution"]
     assert medians.pcc_original[gradients].max() < 0.9 < medians.pcc_original[propagations].min()
     assert medians.pcc_target.idxmax() == "LRP"
-    assert gained[gradients].min() > gained[propagations].max()
-    assert medians.image_ssim[gradients].max() < medians.image_ssim[propagations].min()
+    assert medians.image_ssim.max() - medians.image_ssim.min() < 0.03, "as the page says"
+    assert medians.pcc_target[propagations].min() > medians.pcc_target[gradients].max() + 0.1
+    assert gained["LRP"] > gained[gradients].max() + 0.03
 
 
 def test_the_photographs_say_what_the_page_on_results_says():
@@ -189,25 +224,26 @@ def test_the_photographs_say_what_the_page_on_results_says():
     medians = table.groupby("method").median(numeric_only=True)
     gained = medians.pcc_target - medians.pcc_target_unattacked
     assert (gained > 0.2).all()
-    assert medians.image_ssim.min() > 0.9
+    assert medians.image_ssim.min() > 0.85
     assert ((medians.pcc_target_noise - medians.pcc_target_unattacked).abs() < 0.1).all()
     gradients = ["Gradient", "GradientTimesInput", "IntegratedGradients"]
     propagations = ["LRP", "PatternAttribution"]
     assert medians.pcc_target_unattacked[gradients].max() < 0.1
     assert medians.pcc_target[gradients].min() > 0.7
     assert (
-        medians.pcc_original[gradients].max() < 0.4 < 0.7 < medians.pcc_original[propagations].min()
+        medians.pcc_original[gradients].max() < 0.2 < 0.5 < medians.pcc_original[propagations].min()
     )
     assert medians.pcc_original_noise[gradients].max() < 0.6
     assert medians.pcc_target.idxmax() == "PatternAttribution"
-    assert abs(medians.pcc_target["LRP"] - medians.pcc_target["Gradient"]) < 0.06
+    assert 0 < medians.pcc_target["LRP"] - medians.pcc_target["Gradient"] < 0.06
+    assert medians.image_ssim["LRP"] < medians.image_ssim["Gradient"] - 0.03
     assert gained[gradients].min() > gained[propagations].max()
     assert gained.idxmin() == "PatternAttribution"
     assert 0.9 < table.class_kept.mean() < 1
     of_gradient = table[table.method == "Gradient"]
     assert of_gradient.source[~of_gradient.class_kept].nunique() == 1
     of_lrp = table[table.method == "LRP"]
-    assert 0 < (of_lrp.pcc_original > of_lrp.pcc_target).mean() < 0.5
+    assert (of_lrp.pcc_original < of_lrp.pcc_target).all()
     assert table.output_change.median() > 5e-3, "the paper reports 1e-3"
 
 
@@ -222,9 +258,7 @@ def test_on_digits_no_defence_stops_an_adaptive_attacker():
     medians = adaptive("defense")
     relu = medians.gain["Gradient"]
     assert relu > 0.2
-    useful = [name for name in SMOOTHED if el.DEFENSES[name].strength >= 2]
-    assert (medians.gain[useful] > 0.65 * relu).all()
-    assert medians.gain["BetaSmoothing(0.5)"] > 0.4 * relu
+    assert (medians.gain[SMOOTHED] > relu - 0.02).all()
     assert (medians.gain[AVERAGED] > relu - 0.01).all()
     assert (medians.pcc_original + 0.1 < medians.pcc_original_noise).all()
     assert medians.pcc_original_noise.min() > 0.9
@@ -239,14 +273,14 @@ def test_on_digits_a_forgery_is_worth_less_in_a_map_it_was_not_made_for():
 
 
 @pytest.mark.parametrize("suite", ["defense", "defense-photos"])
-def test_a_forgery_of_the_relu_map_reaches_a_map_of_beta_5_in_part_and_smoother_ones_by_chance(
+def test_a_forgery_of_the_relu_map_reaches_a_map_of_beta_5_in_part_and_smoother_ones_hardly(
     suite,
 ):
     medians = adaptive(suite)
     passed = medians.pcc_target_transferred - medians.pcc_target_unattacked
     smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 2]
-    assert passed[smooth].abs().max() < 0.05
-    assert passed["BetaSmoothing(5)"] > 0.08
+    assert passed[smooth].abs().max() < 0.08
+    assert passed["BetaSmoothing(5)"] > 0.12
 
 
 def test_on_digits_smoothing_changes_the_map_and_helps_pixel_flipping():
@@ -266,7 +300,7 @@ def test_on_photographs_smoothing_takes_away_a_part_of_the_gain():
     large = share[["BetaSmoothing(5)", "BetaSmoothing(10)"]]
     small = share[["BetaSmoothing(1)", "BetaSmoothing(2)"]]
     assert 1 > large.max() > large.min() > small.max() > small.min() > share["BetaSmoothing(0.5)"]
-    assert small.min() > 0.5 > share["BetaSmoothing(0.5)"]
+    assert small.min() > 0.75 > 0.65 > share["BetaSmoothing(0.5)"]
     assert share[AVERAGED].between(small.max(), 1).all(), "as β = 5 does"
     fresh = medians.pcc_target_fresh - medians.pcc_target_unattacked
     assert fresh[AVERAGED].between(0, 0.2 * medians.gain["Gradient"]).all()
@@ -275,7 +309,7 @@ def test_on_photographs_smoothing_takes_away_a_part_of_the_gain():
         medians.pcc_original_noise["Gradient"] < 0.35 < medians.pcc_original["BetaSmoothing(0.5)"]
     )
     smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 5]
-    assert medians.pcc_target_transferred[smooth].max() < 0.25
+    assert medians.pcc_target_transferred[smooth].max() < 0.3
     assert medians.flipping[AVERAGED].max() < medians.flipping.drop(AVERAGED).min()
     assert medians.flipping.idxmax() == "Gradient"
 
@@ -286,9 +320,9 @@ def test_with_equal_steps_the_papers_attack_gains_as_much_on_the_smoothed_map():
     assert gained["BetaSmoothing(0.8)"] > 0.9 * gained["Gradient"]
 
 
-def test_with_our_steps_for_both_the_smoothed_map_gains_less_but_more_than_half():
+def test_with_our_steps_for_both_the_smoothed_map_gains_a_little_more():
     gain = adaptive("defense").gain
-    assert gain["Gradient"] > gain["BetaSmoothing(0.8)"] > 0.5 * gain["Gradient"]
+    assert 1.3 * gain["Gradient"] > gain["BetaSmoothing(0.8)"] > gain["Gradient"]
 
 
 def test_softplus_costs_little_more_than_a_gradient_and_smoothgrad_its_samples():

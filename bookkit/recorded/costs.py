@@ -56,90 +56,111 @@ def growth() -> Figure:
             ax.set_xticks(rows[column], rows[column].astype(str))
             ax.minorticks_off()
         memory.set_xlabel(label)
-    axes[0, 0].set_ylabel("time of a step\n(gradient explanations)")
+    axes[0, 0].set_ylabel("time of a step\n(ReLU explanations)")
     axes[1, 0].set_ylabel("memory of a step\n(MB)")
     return figure
 
 
-def explanations_needed(rows: pd.DataFrame) -> str:
-    """Return the budget at which the goal is reached, between the recorded ones: two a step."""
-    rows = rows.sort_values("pcc")
-    if rows.pcc.max() < GOAL:
-        return f"more than {2 * rows.steps.max()}"
-    return f"about {2 * np.exp(np.interp(GOAL, rows.pcc, np.log(rows.steps))):.0f}"
-
-
-def best_at(rows: pd.DataFrame, steps: int) -> pd.Series:
-    """Return the trial of the highest PCC among those of one budget, or a little above it."""
-    near = rows[(rows.steps >= steps) & (rows.steps < 1.5 * steps)]
-    return near.loc[near.pcc.idxmax()]
-
-
-def compared(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Summarise trials: a row per kind, its best PCC at each budget, and what it needed."""
-    lines = []
-    for kind, trials in rows.groupby(by, sort=False):
-        line = dict(zip(by, kind, strict=True))
-        for steps in (30, 60):
-            trial = best_at(trials, steps)
-            line[f"{steps} steps"] = f"{trial.pcc:.2f} / {trial.image_ssim:.2f}"
-        line[f"explanations to PCC {GOAL}"] = explanations_needed(trials)
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def optimisers() -> pd.DataFrame:
-    """Tabulate the optimisers and their step sizes."""
-    table = recorded("optimisers").rename(columns={"lr": "step size"})
-    return compared(table[table.study == "optimiser"], ["optimiser", "step size"])
-
-
-def beta_schedules() -> pd.DataFrame:
-    """Tabulate the schedules of β."""
-    table = recorded("optimisers")
-    rows = table[(table.study == "beta")].rename(
-        columns={"beta_start": "β at the start", "beta_end": "β at the end"}
-    )
-    return compared(rows, ["β at the start", "β at the end"])
-
-
-def varied(study: str, column: str, label: str) -> pd.DataFrame:
-    """Tabulate a study of one setting."""
-    table = recorded("optimisers")
-    rows = table[table.study == study]
-    shown = {
-        column: label,
-        "pcc": "map and target (PCC)",
-        "image_ssim": "picture (SSIM)",
-        "output_change": "softmax change",
-    }
-    return rows[list(shown)].round(3).rename(columns=shown)
-
-
-def methods() -> pd.DataFrame:
-    """Tabulate the step sizes by method."""
-    table = recorded("optimisers")
-    rows = table[table.study == "method"]
+def reached(rows: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Tabulate trials: a row for each, and what it reached with each step size."""
     cells = rows.assign(
-        cell=rows.pcc.map("{:.2f}".format) + " / " + rows.image_ssim.map("{:.2f}".format),
-        step=rows.lr.map("step size {:g}".format),
+        size=rows.lr.map("step size {:g}".format),
+        cell=[
+            f"{row.pcc:.2f} ({row.pcc_low:.2f} to {row.pcc_high:.2f}) / {row.image_ssim:.2f}"
+            for row in rows.itertuples()
+        ],
     )
-    return cells.pivot(index=["case", "method"], columns="step", values="cell").reset_index()
+    wide = cells.pivot_table(
+        index="what", columns="size", values="cell", aggfunc="first", sort=False
+    )
+    kept = rows.groupby("what", sort=False).class_kept.mean().map("{:.0%}".format)
+    change = rows.groupby("what", sort=False).output_change.mean().round(3)
+    wide = wide.assign(**{"softmax change": change, "class kept": kept})
+    return wide.reset_index().rename(columns={"what": label})
 
 
-def trade_off() -> Figure:
-    """Draw how close the map gets against how much of the picture it costs."""
+CHANGES = {
+    "output_weight": "γ = {:g}",
+    "momentum": "averages {}",
+    "schedule": "step size: {}",
+    "growth": "growth {:g}",
+    "beta": "β {}",
+    "sharpness": "β {}",
+    "loss": "loss: {}",
+    "gradient": "gradient {}",
+    "optimiser": "{} in place of Adam",
+    "stopped": "stopped after 40 of 100 steps",
+}
+"""How a change of a setting is told, by the setting."""
+
+
+def told(row: pd.Series, base: pd.Series) -> str:
+    """Say in which settings a trial differs from another."""
+    changed = [name for name in CHANGES if str(row[name]) != str(base[name])]
+    return ", ".join(
+        CHANGES[name].format("none: ReLU" if row[name] != row[name] else row[name])
+        for name in changed
+    )
+
+
+def optimiser_path() -> pd.DataFrame:
+    """Tabulate the way from the first edition's settings to today's, a change at a time."""
+    rows = study("from the first edition on")
+    settings = rows.drop_duplicates(subset=list(CHANGES)).reset_index(drop=True)
+    names = ["the first edition's"] + [
+        f"then {told(settings.loc[i], settings.loc[i - 1])}" for i in range(1, len(settings))
+    ]
+    return reached(rows.assign(what=np.repeat(names, len(rows) // len(names))), "settings")
+
+
+def optimiser_changes() -> pd.DataFrame:
+    """Tabulate what one other setting makes of it."""
+    rows = study("one thing changed")
+    base = study("from the first edition on").iloc[-1]
+    what = [told(row, base) for _, row in rows.iterrows()]
+    return reached(rows.assign(what=what), "changed")
+
+
+def optimiser_methods() -> pd.DataFrame:
+    """Tabulate the other methods."""
+    rows = study("methods")
+    return reached(rows.assign(what=rows.method), "method")
+
+
+def optimiser_pooling() -> pd.DataFrame:
+    """Tabulate attacks on digits with the maximum rounded off, and as it is."""
+    rows = study("pooling")
+    rounded = np.where(rows.pooling.isna(), "maximum", "rounded off")
+    return reached(rows.assign(what=rows.method + ", " + rounded), "method, pooling")
+
+
+def study(name: str) -> pd.DataFrame:
+    """Return the trials of a study, in order."""
     table = recorded("optimisers")
-    figure, ax = plt.subplots(figsize=(5.6, 3.6))
-    rows = table[table.study == "trade-off"]
-    styles = zip((BEFORE, AFTER), ("o", "^"), strict=True)
-    for (steps, trials), (colour, marker) in zip(rows.groupby("steps"), styles, strict=True):
-        ax.plot(trials.image_ssim, trials.pcc, marker + "-", color=colour, label=f"{steps} steps")
-        for trial in trials.itertuples():
-            ax.annotate(
-                f"{trial.lr:g}", (trial.image_ssim, trial.pcc), (4, -9), textcoords="offset points",
-                fontsize=8, color=colour,
-            )  # fmt: skip
-    ax.set(xlabel="picture against original (SSIM)", ylabel="map against target (PCC)")
-    ax.legend(title="numbers: step size")
+    return table[table.study == name].reset_index(drop=True)
+
+
+def steps() -> Figure:
+    """Draw what more steps reach, in explanations of the ReLU network."""
+    price = recorded("step_cost").set_index(["model", "method", "by"]).step
+    price = price["efficientnet_lite0", "Gradient", "ours"]
+    table = recorded("optimisers")
+    smaller = table[table.lr == table[table.case == "pictures"].lr.min()]
+    path = smaller[smaller.study == "from the first edition on"]
+    lines = {
+        "the first edition's settings": (path.iloc[:1], "steps, first edition", BEFORE, "o"),
+        "today's": (path.iloc[-1:], "steps", AFTER, "^"),
+    }
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), sharex=True)
+    measures = (("pcc", "map against target (PCC)"), ("image_ssim", "picture (SSIM)"))
+    for label, (forty, more, colour, marker) in lines.items():
+        rows = pd.concat([forty, smaller[smaller.study == more]]).sort_values("steps")
+        spent = price * rows.steps
+        for ax, (measured, name) in zip(axes, measures, strict=True):
+            low, high = rows[f"{measured}_low"], rows[f"{measured}_high"]
+            ax.fill_between(spent, low, high, color=colour, alpha=0.2, linewidth=0)
+            ax.plot(spent, rows[measured], marker + "-", color=colour, label=label)
+            ax.set(xlabel="explanations of the ReLU network", ylabel=name)
+    axes[0].axhline(GOAL, color="0.5", linewidth=0.8, linestyle=":")
+    axes[0].legend()
     return figure

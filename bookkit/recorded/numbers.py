@@ -95,11 +95,6 @@ def gain_lost(suite: str, *labels: str) -> float:
     return 1 - sum(gains) / len(gains) / of_map(suite, "ReLU", "gain")
 
 
-def most_lost(*labels: str) -> float:
-    """Return the largest share of the gain that any of some maps takes away, in either suite."""
-    return max(gain_lost(suite, label) for suite in ("defense", PHOTOS) for label in labels)
-
-
 def sharp() -> pd.DataFrame:
     """Return the attacks on maps of photographs that are smoothed least."""
     groups = by_defense(PHOTOS)
@@ -145,10 +140,6 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "photos-gradient-pcc-lower": lambda: decimals(photos("Gradient").pcc_target.quantile(0.25)),
     "photos-gradient-pcc-upper": lambda: decimals(photos("Gradient").pcc_target.quantile(0.75)),
     "photos-gradient-class-lost": lambda: words((~photos("Gradient").class_kept).sum()),
-    "photos-lrp-attacks": lambda: words(len(photos("LRP"))),
-    "photos-lrp-nearer-to-original": lambda: words(
-        (photos("LRP").pcc_original > photos("LRP").pcc_target).sum()
-    ),
     "photos-lrp-before": lambda: decimals(medians("photos", "pcc_target_unattacked")["LRP"]),
     "photos-patterns-before": lambda: decimals(
         medians("photos", "pcc_target_unattacked")["PatternAttribution"]
@@ -157,18 +148,15 @@ NUMBERS: dict[str, Callable[[], str]] = {
         medians("photos", "pcc_target_unattacked")["PatternAttribution"], digits=1
     ),
     # The suites of the defence, on digits and on photographs; "at-5" is the map of β = 5.
-    "digits-gain-lost-at-0.8": lambda: part(gain_lost("defense", "β = 0.8")),
-    "digits-gain-lost-at-1": lambda: part(gain_lost("defense", "β = 1")),
-    "digits-gain-lost-at-0.5": lambda: part(gain_lost("defense", "β = 0.5")),
+    "digits-gain-at-relu": lambda: decimals(of_map("defense", "ReLU", "gain")),
+    "digits-gain-at-0.5": lambda: decimals(of_map("defense", "β = 0.5", "gain")),
     "digits-honest-at-relu": lambda: decimals(of_map("defense", "ReLU", "pcc_original")),
     "digits-honest-at-0.5": lambda: decimals(of_map("defense", "β = 0.5", "pcc_original")),
     "digits-honest-after-noise-lowest": lambda: decimals(
         min(of_map("defense", label, "pcc_original_noise") for label in by_defense("defense"))
     ),
-    "photos-gain-lost-at-5-and-10": lambda: part(gain_lost(PHOTOS, "β = 5", "β = 10")),
     "photos-gain-lost-at-1-and-2": lambda: part(gain_lost(PHOTOS, "β = 1", "β = 2")),
     "photos-gain-lost-at-0.5": lambda: part(gain_lost(PHOTOS, "β = 0.5")),
-    "gain-lost-from-5-to-30-most": lambda: part(most_lost("β = 5", "β = 10", "β = 30")),
     "photos-sharp-attacks": lambda: words(len(sharp())),
     "photos-sharp-class-lost": lambda: words((~sharp().class_kept).sum()),
     "photos-honest-at-relu": lambda: decimals(of_map(PHOTOS, "ReLU", "pcc_original")),

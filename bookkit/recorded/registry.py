@@ -24,11 +24,10 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "step_cost": costs.step_cost,
     "step_cost_compared": costs.step_cost_compared,
     "step_profile": costs.step_profile,
-    "optimisers": costs.optimisers,
-    "beta_schedules": costs.beta_schedules,
-    "precisions": partial(costs.varied, "precision", "precision", "network in"),
-    "output_weights": partial(costs.varied, "output weight", "output_weight", "γ"),
-    "methods": costs.methods,
+    "optimiser_path": costs.optimiser_path,
+    "optimiser_changes": costs.optimiser_changes,
+    "optimiser_methods": costs.optimiser_methods,
+    "optimiser_pooling": costs.optimiser_pooling,
     "claims": suites.claims,
     **per_suite(
         ("digits", "photos"),
@@ -48,7 +47,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
 }
 FIGURES: dict[str, Callable[[], Figure]] = {
     "growth": costs.growth,
-    "trade_off": costs.trade_off,
+    "optimiser_steps": costs.steps,
     "digits_boxes": partial(suites.boxes, "digits"),
     "photos_boxes": partial(suites.boxes, "photos"),
     "defense": defense.over_beta,

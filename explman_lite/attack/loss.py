@@ -13,7 +13,7 @@ def manipulation_loss(
     targets: Tensor,
     logits: Tensor,
     original_logits: Tensor,
-    output_weight: float = 13.0,
+    output_weight: float = 4.0,
 ) -> Tensor:
     r"""Return how far a map is from its target, plus how far the output has moved.
 

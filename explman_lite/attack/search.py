@@ -55,10 +55,11 @@ def manipulate(
     explainer: Explainer,
     *,
     steps: int = Settings.steps,
-    lr: float | None = Settings.lr,
+    lr: float = Settings.lr,
     output_weight: float = Settings.output_weight,
     beta: tuple[float, float] | None = Settings.beta,
     pooling: tuple[float, float] | None = Settings.pooling,
+    growth: float = Settings.growth,
     schedule: Schedule = Settings.schedule,
     momentum: tuple[float, float] = Settings.momentum,
     epsilon: float | None = Settings.epsilon,
@@ -72,9 +73,9 @@ def manipulate(
     Adam with a one-cycle step size minimises the distance of the relevance map from its target
     plus ``output_weight`` times the change of the logits; pixels stay in [0, 1] after every step.
     ReLU is replaced by softplus meanwhile, with β growing as
-    :math:`\beta_t = \beta_0 (\beta_e / \beta_0)^{t/T}`, because a ReLU network's gradient does
-    not tell how to change it; with ``pooling``, so is maximum pooling, the other kink, by
-    log-sum-exp. What is returned was computed with the network as given.
+    :math:`\beta_t = \beta_0 (\beta_e / \beta_0)^{(t/T)^p}`, because a ReLU network's gradient does
+    not tell how to change it; so is maximum pooling, the other kink, by log-sum-exp. What is
+    returned was computed with the network as given.
     Samples do not influence one another. A network in half precision is searched in float32,
     because steps and gradients would vanish otherwise, and judged in its own type.
 
@@ -89,22 +90,24 @@ def manipulate(
     explainer : Explainer
         The method to attack.
     steps : int
-        Number of optimisation steps; each costs about two explanations.
-    lr : float, optional
-        Largest step size, in units of the pixel range [0, 1]; by method if not given, see
-        `Explainer.step_size`.
+        Number of optimisation steps; each costs two to three explanations.
+    lr : float
+        Largest step size, in units of the pixel range [0, 1].
     output_weight : float
         γ, how much a change of the output weighs; not negative.
     beta : (float, float) or None
         Sharpness of the softplus at the first and at the last step; None keeps ReLU.
     pooling : (float, float) or None
         Sharpness of the log-sum-exp at the first and at the last step, growing as β does, see
-        `smoothed`; None keeps the maximum. A network that pools by none is searched as it is.
+        `smoothed`; None keeps the maximum. A network that pools by none is searched as it is,
+        and so are maxima that are not taken by PyTorch's ``max_pool2d``.
+    growth : float
+        p, see above: both grow with the fraction of the run to this power; 1 in the paper.
     schedule : callable
         From the fraction of the run, 0 to 1, to the share of ``lr`` to take: ``one_cycle``, or
         ``constant`` as in the paper.
     momentum : (float, float)
-        Adam's decay rates. Its averages reach back 5 and 100 steps unless told otherwise: an
+        Adam's decay rates. Its averages reach back 3 and 10 steps unless told otherwise: an
         attack is short, and β keeps changing its landscape.
     epsilon : float, optional
         Bound on the change of any pixel (L∞), in units of the pixel range; what is returned keeps
@@ -160,10 +163,11 @@ def manipulate(
     check_explainer(explainer)
     settings = Settings(
         steps=steps,
-        lr=explainer.step_size if lr is None else lr,
+        lr=lr,
         output_weight=output_weight,
         beta=beta,
         pooling=pooling,
+        growth=growth,
         schedule=schedule,
         momentum=momentum,
         epsilon=epsilon,
@@ -272,14 +276,13 @@ class _Search:
 
     def run(self, progress: bool, callback: Callback | None) -> None:
         """Take all steps, or those before Ctrl-C."""
-        settings, lr = self.settings, self.settings.lr
-        assert lr is not None
-        optimiser = torch.optim.Adam([self.pixels], lr=lr, betas=settings.momentum)
+        settings = self.settings
+        optimiser = torch.optim.Adam([self.pixels], lr=settings.lr, betas=settings.momentum)
         (group,) = optimiser.param_groups
         try:
             for step in tqdm(range(settings.steps), desc=self.explainer.name, disable=not progress):
                 fraction = step / max(settings.steps - 1, 1)
-                group["lr"] = lr * settings.schedule(fraction)
+                group["lr"] = settings.lr * settings.schedule(fraction)
                 record = self._differentiate(step, fraction)
                 self.history.append(record)
                 if callback is not None:

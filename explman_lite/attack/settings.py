@@ -21,15 +21,15 @@ _WARM_UP = 0.1
 def one_cycle(fraction: float) -> float:
     """Share of the largest step size after ``fraction`` of the run: up for 10 %, then down.
 
-    Half a cosine each way, from 1/25 to 1 and on to 0.
+    A straight line each way, from 1/25 to 1 and on to 0.
 
     References
     ----------
     Smith and Topin (2019), "Super-convergence".
     """
     if fraction < _WARM_UP:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * fraction / _WARM_UP)) / 2
-    return (1 + math.cos(math.pi * (fraction - _WARM_UP) / (1 - _WARM_UP))) / 2
+        return 0.04 + 0.96 * fraction / _WARM_UP
+    return (1 - fraction) / (1 - _WARM_UP)
 
 
 def constant(fraction: float) -> float:
@@ -41,14 +41,14 @@ def constant(fraction: float) -> float:
 class Settings:
     """How an attack is run: all that `manipulate` can be told but what is attacked and to what end.
 
-    The defaults are those of `manipulate`.
+    The defaults are those of `manipulate`, and stand on ``results/optimisers.csv``.
 
     Attributes
     ----------
     steps : int
         Number of optimisation steps, at least 1.
-    lr : float or None
-        Largest step size, in units of the pixel range [0, 1]; by method if None.
+    lr : float
+        Largest step size, in units of the pixel range [0, 1].
     output_weight : float
         γ, how much a change of the output weighs; not negative.
     beta : (float, float) or None
@@ -56,6 +56,9 @@ class Settings:
     pooling : (float, float) or None
         Sharpness of log-sum-exp in place of maximum pooling, at the first and at the last step,
         where the network has any; None keeps the maximum.
+    growth : float
+        Both grow with the fraction of the run to this power: at 1 evenly on a logarithmic scale,
+        above 1 late.
     schedule : callable
         From the fraction of the run, 0 to 1, to the share of ``lr`` to take.
     momentum : (float, float)
@@ -85,13 +88,14 @@ class Settings:
     2
     """
 
-    steps: int = 100
-    lr: float | None = None
-    output_weight: float = 13.0
+    steps: int = 40
+    lr: float = 5e-3
+    output_weight: float = 4.0
     beta: tuple[float, float] | None = (5.0, 100.0)
-    pooling: tuple[float, float] | None = None
+    pooling: tuple[float, float] | None = (5.0, 100.0)
+    growth: float = 2.0
     schedule: Schedule = one_cycle
-    momentum: tuple[float, float] = (0.8, 0.99)
+    momentum: tuple[float, float] = (0.7, 0.9)
     epsilon: float | None = None
 
     def __post_init__(self) -> None:
@@ -101,8 +105,7 @@ class Settings:
             raise TypeError(f"steps must be an integer, got {type(self.steps).__name__}")
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
-        if self.lr is not None:
-            check_positive(lr=self.lr)
+        check_positive(lr=self.lr, growth=self.growth)
         check_number(output_weight=self.output_weight)
         if not 0 <= self.output_weight < math.inf:
             raise ValueError(
@@ -178,6 +181,8 @@ class Settings:
         (1500, (10.0, 100.0), 1.007)
         """
         found = cls(
+            pooling=None,
+            growth=1.0,
             schedule=constant,
             momentum=(0.9, 0.999),
             **paper.pace(method, network, against_smoothing),
@@ -193,10 +198,11 @@ class Settings:
     def sharpness(self, fraction: float) -> tuple[float | None, float | None]:
         r"""Return the sharpness of softplus and of pooling after ``fraction`` of the run.
 
-        Both grow as :math:`\beta_t = \beta_0 (\beta_e / \beta_0)^{t/T}`; None where a kink is kept.
+        Both grow as :math:`\beta_t = \beta_0 (\beta_e / \beta_0)^{(t/T)^p}`, where p is
+        ``growth``; None where a kink is kept.
         """
         beta, pooling = (
-            None if growth is None else growth[0] * (growth[1] / growth[0]) ** fraction
+            None if growth is None else growth[0] * (growth[1] / growth[0]) ** fraction**self.growth
             for growth in (self.beta, self.pooling)
         )
         return beta, pooling

@@ -16,6 +16,8 @@ from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, UNPROTECTED
 from explman_lite.pictures.collections import (
     DIGITS,
     GENERATED,
+    IMAGENET,
+    IMAGENET_SIZE,
     IMAGENETTE,
     PHOTOGRAPHS,
     SMALL_PHOTOGRAPHS,
@@ -176,7 +178,7 @@ class Suite:
     attacks: Mapping[str, Attack] = field(default_factory=lambda: {"ours": Attack()})
     measures: tuple[Measurement, ...] = ()
     batch: int = 1
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64"] = "float64"
     path_points: int = 30
     steps: int | None = None
 
@@ -213,7 +215,7 @@ class Suite:
         return replace(
             self,
             name=f"{self.name}-smoke",
-            pictures=GENERATED if self.pictures == IMAGENETTE else self.pictures,
+            pictures=GENERATED if self.pictures in (IMAGENET, IMAGENETTE) else self.pictures,
             draw=lambda seed: self.draw(seed)[:2],
             path_points=2,
             steps=2,
@@ -230,9 +232,7 @@ def random_pairs(seed: int, available: int, count: int) -> list[Pair]:
     >>> len({pair.source for pair in pairs}), len(set(pairs[0][1:]))
     (100, 3)
     """
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(_checked(seed))
     pairs = []
     for number, source in enumerate(generator.permutation(available)[:count].tolist()):
         rest = np.delete(np.arange(available), source)
@@ -253,15 +253,40 @@ def ordered_pairs(seed: int, available: int, rounds: int | None = None) -> list[
     >>> [pair[1:3] for pair in ordered_pairs(seed=0, available=3)]
     [(0, 1), (1, 2), (2, 0), (0, 2), (1, 0), (2, 1)]
     """
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(_checked(seed))
     pairs: list[Pair] = []
     for distance, source in product(range(1, available)[:rounds], range(available)):
         target = (source + distance) % available
         rest = [index for index in range(available) if index not in (source, target)]
         pairs.append(Pair(len(pairs), source, target, int(generator.choice(rest))))
     return pairs
+
+
+def balanced_pairs(seed: int, available: int, rounds: int) -> list[Pair]:
+    """Draw pairs such that every picture is source, target and third picture equally often.
+
+    Examples
+    --------
+    >>> from explman_lite.bench.suites import balanced_pairs
+    >>> pairs = balanced_pairs(seed=0, available=20, rounds=5)
+    >>> len(set(pairs)), sum(pair.source == 7 for pair in pairs)
+    (100, 5)
+    """
+    generator = np.random.default_rng(_checked(seed))
+    order = generator.permutation(available)
+    ahead = generator.choice(np.arange(1, available), 2 * rounds, replace=False)
+    return [
+        Pair(number, *(int(order[(place + step) % available]) for step in (0, target, other)))
+        for number, ((target, other), place) in enumerate(
+            product(ahead.reshape(rounds, 2).tolist(), range(available))
+        )
+    ]
+
+
+def _checked(seed: int) -> int:
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    return seed
 
 
 _IMAGENETTE_SIZE = 3925
@@ -290,8 +315,8 @@ SUITES: dict[str, Suite] = {
             DIGITS,
             tuple(Case("digits_vgg", method) for method in METHODS),
             partial(random_pairs, available=360, count=100),
+            attacks={"ours": Attack(Settings(steps=100, lr=2e-3))},
             batch=25,
-            precision="float64",
             path_points=4,
         ),
         Suite(
@@ -300,6 +325,17 @@ SUITES: dict[str, Suite] = {
             PHOTOGRAPHS,
             tuple(Case("efficientnet_lite0", method) for method in METHODS),
             partial(ordered_pairs, available=len(photo_names())),
+            attacks={"ours": Attack(Settings(steps=100))},
+            batch=30,
+            path_points=4,
+        ),
+        Suite(
+            "imagenet",
+            "six methods, efficientnet_lite0, 100 pairs of the extra's pictures, 224 × 224 pixels",
+            IMAGENET,
+            tuple(Case("efficientnet_lite0", method) for method in METHODS),
+            partial(balanced_pairs, available=IMAGENET_SIZE, rounds=5),
+            batch=20,
             path_points=4,
         ),
         Suite(
@@ -314,6 +350,7 @@ SUITES: dict[str, Suite] = {
             ),
             partial(random_pairs, available=_IMAGENETTE_SIZE, count=100),
             attacks={"paper": Attack(None), "ours": Attack()},
+            precision="float32",
         ),
         Suite(
             "defense",
@@ -328,7 +365,6 @@ SUITES: dict[str, Suite] = {
             },
             measures=("defense",),
             batch=25,
-            precision="float64",
         ),
         Suite(
             "defense-photos",
@@ -338,6 +374,7 @@ SUITES: dict[str, Suite] = {
             partial(ordered_pairs, available=len(photo_names()), rounds=1),
             attacks={"adaptive": _within(epsilon=0.03, steps=40)},
             measures=("defense",),
+            precision="float32",
         ),
     )
 }

@@ -45,14 +45,6 @@ class Explainer(ABC):
         return type(self).__name__
 
     @property
-    def step_size(self) -> float:
-        """The largest step that suits an attack on the method, in units of the pixel range.
-
-        The values stand on ``results/optimisers.csv``.
-        """
-        return 4e-3
-
-    @property
     def is_smooth(self) -> bool:
         """Whether the map has a second derivative to follow even where the network has ReLUs."""
         return False
@@ -114,11 +106,6 @@ class Wrapper(Explainer):
     """An explainer made of another one, ``explainer``, whose facts it takes over."""
 
     explainer: Explainer
-
-    @property
-    def step_size(self) -> float:
-        """That of the inner explainer."""
-        return self.explainer.step_size
 
     @property
     def is_smooth(self) -> bool:

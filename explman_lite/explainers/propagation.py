@@ -197,14 +197,6 @@ class Propagation(Explainer):
 class Relevance(Propagation):
     """What LRP and Pattern Attribution share: the logit itself is handed down."""
 
-    @property
-    def step_size(self) -> float:
-        """Half of the gradient's: propagated relevance follows more slowly, and spares the picture.
-
-        It stands on ``results/optimisers.csv``.
-        """
-        return 2e-3
-
     def seed(self, logits: Tensor) -> Tensor:
         """Distribute the logit itself."""
         return logits

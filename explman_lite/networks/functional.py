@@ -99,6 +99,17 @@ def _leaky(negative_slope: float = 0.01, inplace: bool = False) -> nn.Module | N
     return nn.ReLU() if negative_slope == 0 else None
 
 
+def _max_pool(
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> nn.Module:
+    # Its arguments come in another order than those of `torch.nn.functional`.
+    return nn.MaxPool2d(kernel_size, stride or None, padding, dilation, ceil_mode=ceil_mode)
+
+
 _CLAMPS: dict[Any, Callable[..., nn.Module | None]] = {
     torch.clamp: _clamp,
     torch.clip: _clamp,
@@ -118,6 +129,7 @@ _LAYERS: dict[Any, Callable[..., nn.Module | None]] = {
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
     F.avg_pool2d: nn.AvgPool2d,
     F.max_pool2d: nn.MaxPool2d,
+    torch.max_pool2d: _max_pool,
     F.leaky_relu: _leaky,
     **_CLAMPS,
 }

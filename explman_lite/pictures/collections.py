@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ from explman_lite.pictures.digits import load_digits
 from explman_lite.pictures.photos import load_photo, photo_names
 
 DIGITS, PHOTOGRAPHS, IMAGENETTE, GENERATED = "digits", "photographs", "imagenette", "generated"
-SMALL_PHOTOGRAPHS = "small photographs"
+SMALL_PHOTOGRAPHS, IMAGENET = "small photographs", "imagenet"
+
+IMAGENET_SIZE = 20
+"""How many pictures of ImageNet the extra ``explman-lite[imagenet]`` brings."""
 
 _IMAGENETTE_FOLDER = "imagenette2-320"
 _SPLIT_SIZES = {"train": 9469, "val": 3925}
@@ -80,6 +84,43 @@ class Photographs(Pictures):
 
     def for_patterns(self) -> Tensor:
         """Return all photographs."""
+        return torch.cat([load_photo(name, self._size) for name in photo_names()])
+
+
+class ImageNet(Pictures):
+    """The pictures of ImageNet that the package ``foolbox`` carries, for tables of numbers only.
+
+    Patterns are fitted to photographs that are not among them. Their licence is ImageNet's, so
+    show none of them.
+
+    Parameters
+    ----------
+    size : int
+        Height and width in pixels.
+
+    Raises
+    ------
+    ValueError
+        If the package is not installed, or carries other pictures.
+
+    References
+    ----------
+    Rauber et al. (2020), "Foolbox Native", Journal of Open Source Software.
+    """
+
+    def __init__(self, size: int = 224) -> None:
+        self._size, self._paths = size, _imagenet_paths()
+
+    def picture(self, index: int) -> Tensor:
+        """Return a picture."""
+        return load_photo(self._paths[index], self._size)[0]
+
+    def name(self, index: int) -> str:
+        """Return the name of the picture's file: its number, and that of its class."""
+        return self._paths[index].stem
+
+    def for_patterns(self) -> Tensor:
+        """Return the photographs that come with packages."""
         return torch.cat([load_photo(name, self._size) for name in photo_names()])
 
 
@@ -147,7 +188,7 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
     Parameters
     ----------
     collection : str
-        `DIGITS`, `PHOTOGRAPHS`, `SMALL_PHOTOGRAPHS`, `IMAGENETTE` or `GENERATED`.
+        `DIGITS`, `PHOTOGRAPHS`, `SMALL_PHOTOGRAPHS`, `IMAGENET`, `IMAGENETTE` or `GENERATED`.
     data : str, optional
         Folder for downloaded pictures; `default_folder` if not given.
 
@@ -159,7 +200,8 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
     Raises
     ------
     ValueError
-        If the collection is unknown, or its files are damaged.
+        If the collection is unknown, its files are damaged, or a package that carries them is
+        not installed.
     OSError
         If it cannot be downloaded.
     """
@@ -169,6 +211,7 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
         DIGITS: Digits,
         PHOTOGRAPHS: Photographs,
         SMALL_PHOTOGRAPHS: partial(Photographs, 96),
+        IMAGENET: ImageNet,
         GENERATED: Generated,
     }
     if collection not in plain:
@@ -179,6 +222,17 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
 def default_folder() -> Path:
     """Return the folder for downloaded pictures, next to the weights that torchvision downloads."""
     return Path(torch.hub.get_dir()) / "pictures"
+
+
+def _imagenet_paths() -> list[Path]:
+    """List the pictures in order, without importing the package that carries them."""
+    found = find_spec("foolbox")
+    if found is None or found.origin is None:
+        raise ValueError("these pictures come with an extra: pip install 'explman-lite[imagenet]'")
+    paths = sorted((Path(found.origin).parent / "data").glob("imagenet_*.jpg"))
+    if len(paths) != IMAGENET_SIZE:
+        raise ValueError(f"foolbox should carry {IMAGENET_SIZE} pictures, found {len(paths)}")
+    return paths
 
 
 def _imagenette_paths(folder: Path, split: str) -> list[Path]:

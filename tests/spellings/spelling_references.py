@@ -44,7 +44,14 @@ def fitted(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
 def attacked(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     """Return the pictures after two steps."""
     result = el.manipulate(
-        model, images, TARGET.to(images), el.Gradient(), steps=2, classes=classes, progress=False
+        model,
+        images,
+        TARGET.to(images),
+        el.Gradient(),
+        steps=2,
+        pooling=None,
+        classes=classes,
+        progress=False,
     )
     return result.images
 

@@ -152,6 +152,7 @@ def test_history_records_each_step_and_beta_grows_geometrically(network, images,
         el.Gradient(),
         beta=(10.0, 1000.0),
         steps=5,
+        growth=1.0,
         progress=False,
         callback=lambda record, pixels: seen.append((record, pixels)),
     )
@@ -163,11 +164,15 @@ def test_history_records_each_step_and_beta_grows_geometrically(network, images,
     assert not torch.equal(seen[1][1], seen[0][1])
 
 
-def test_pooling_is_rounded_off_meanwhile_and_grows_geometrically(network, images, targets):
+@pytest.mark.parametrize(("growth", "middle"), [(1.0, 30.0), (2.0, 3 * 100**0.25)])
+def test_pooling_is_rounded_off_meanwhile_and_grows_as_told(
+    network, images, targets, growth, middle
+):
     result = el.manipulate(
-        network, images, targets, el.Gradient(), pooling=(3.0, 300.0), steps=3, progress=False
-    )
-    assert [record.pooling for record in result.history] == pytest.approx([3, 30, 300])
+        network, images, targets, el.Gradient(),
+        pooling=(3.0, 300.0), growth=growth, steps=3, progress=False,
+    )  # fmt: skip
+    assert [record.pooling for record in result.history] == pytest.approx([3, middle, 300])
     assert torch.equal(result.logits, network(result.images))
     assert torch.equal(
         result.maps, el.relevance_map(el.Gradient()(network, result.images, result.classes))
@@ -223,7 +228,9 @@ def test_rounding_the_pooling_brings_an_attack_on_digits_further():
 
 def test_one_cycle_goes_up_and_down():
     assert one_cycle(0.0) == pytest.approx(0.04)
+    assert one_cycle(0.05) == pytest.approx(0.52)
     assert one_cycle(0.1) == pytest.approx(1)
+    assert one_cycle(0.55) == pytest.approx(0.5)
     assert one_cycle(1.0) == pytest.approx(0, abs=1e-12)
 
 
@@ -252,11 +259,6 @@ def test_gamma_means_the_same_for_a_network_that_is_ten_times_as_sure(raw, image
     )
 
 
-def test_propagated_relevance_is_attacked_at_half_the_pace():
-    assert el.LRP().step_size == el.BetaSmoothing(el.LRP(), 1.0).step_size == 2e-3
-    assert el.Gradient().step_size == el.IntegratedGradients().step_size == 4e-3
-
-
 def test_the_loss_is_the_papers_with_both_terms_free_of_units():
     """By hand, in the paper's units: maps of sum 1, and plain squares."""
     generator = torch.Generator().manual_seed(0)
@@ -281,6 +283,8 @@ def test_the_loss_is_the_papers_with_both_terms_free_of_units():
         ({"schedule": "one cycle"}, TypeError, "schedule must be a function"),
         ({"momentum": (0.9, 1.0)}, ValueError, r"momentum must lie in \[0, 1\)"),
         ({"epsilon": 0.0}, ValueError, "epsilon must be positive"),
+        ({"growth": 0.0}, ValueError, "growth must be positive"),
+        ({"lr": None}, TypeError, "lr must be a number, got None"),
     ],
 )
 def test_settings_check_themselves_before_any_computing(settings, error, message):
@@ -293,7 +297,7 @@ def test_settings_are_those_of_manipulate(network, images, targets):
     keywords = el.Settings().keywords()
     assert {name: defaults[name].default for name in keywords} == keywords
     result = el.manipulate(network, images, targets, el.LRP(), steps=1, progress=False)
-    assert result.settings == el.Settings(steps=1, lr=el.LRP().step_size)
+    assert result.settings == el.Settings(steps=1)
     assert not result.interrupted
     json.dumps(result.settings.record())
 

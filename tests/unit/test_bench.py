@@ -16,7 +16,7 @@ import explman_lite as el
 from explman_lite import bench, results
 from explman_lite.attack import search
 from explman_lite.bench import measurement, runner
-from explman_lite.bench.suites import ordered_pairs, random_pairs
+from explman_lite.bench.suites import balanced_pairs, ordered_pairs, random_pairs
 
 
 def digits(*methods: str, batch: int = 2, steps: int = 4) -> bench.Suite:
@@ -60,7 +60,7 @@ def test_a_key_is_the_same_in_every_process_and_version():
         path_points=8,
         steps=None,
     )
-    assert job.key == "digits_vgg-LRP-ours-0003-0003-bb354d96"
+    assert job.key == "digits_vgg-LRP-ours-0003-0003-0f675119"
     assert replace(job, steps=1).key != job.key
 
 
@@ -71,6 +71,7 @@ def test_suites_hold_what_they_promise():
     assert rows == {
         "digits": 6 * 100,
         "photos": 6 * 30,
+        "imagenet": 6 * 100,
         "paper": (6 + 3) * 2 * 100,
         "defense": 14 * 100,
         "defense-photos": 12 * 6,
@@ -78,11 +79,21 @@ def test_suites_hold_what_they_promise():
     assert all(len(job.pairs) == 1 for job in bench.SUITES["paper"].jobs())
 
 
-@pytest.mark.parametrize("pairs", [random_pairs(7, 360, 100), ordered_pairs(7, 6)])
+@pytest.mark.parametrize(
+    "pairs", [random_pairs(7, 360, 100), ordered_pairs(7, 6), balanced_pairs(7, 20, 5)]
+)
 def test_a_pair_is_three_different_pictures(pairs):
     assert all(len({pair.source, pair.target, pair.other}) == 3 for pair in pairs)
     assert [pair.number for pair in pairs] == list(range(len(pairs)))
     assert len({(pair.source, pair.target) for pair in pairs}) == len(pairs)
+
+
+def test_balanced_pairs_use_every_picture_equally_often():
+    pairs = balanced_pairs(3, 20, 5)
+    assert pairs != balanced_pairs(4, 20, 5)
+    for role in ("source", "target", "other"):
+        used = [getattr(pair, role) for pair in pairs]
+        assert {used.count(picture) for picture in range(20)} == {5}
 
 
 def test_a_limit_takes_the_first_pairs_and_a_seed_draws_others():
@@ -141,7 +152,7 @@ def test_a_row_agrees_with_the_attack_it_records():
         el.relevance_map(explainer(model, image, model(image).argmax(1)))
         for image in (source, target, other)
     ]
-    result = el.manipulate(model, source, maps[1], explainer, steps=30, progress=False)
+    result = el.manipulate(model, source, maps[1], explainer, steps=30, lr=2e-3, progress=False)
     for name, value in result.summary().iloc[0].items():
         assert row[name] == pytest.approx(value, rel=1e-5)
     assert row["pcc_target_unattacked"] == pytest.approx(el.metrics.pcc(*maps[:2]).item(), rel=1e-5)

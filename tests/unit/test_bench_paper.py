@@ -1,4 +1,5 @@
 import argparse
+import sys
 from dataclasses import replace
 from urllib.error import URLError
 
@@ -159,3 +160,27 @@ def test_ctrl_c_ends_the_command_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "measure", interrupt)
     with pytest.raises(SystemExit, match="the same command goes on"):
         call("digits", "--limit", "1", "--out", str(tmp_path))
+
+
+def test_the_pictures_of_imagenet_come_with_an_extra(monkeypatch):
+    pictures.open_pictures.cache_clear()
+    collection = pictures.open_pictures("imagenet")
+    assert collection.name(3).startswith("imagenet_03_")
+    shapes = {collection.picture(number).shape for number in range(pictures.IMAGENET_SIZE)}
+    assert shapes == {(3, 224, 224)}
+    assert collection.for_patterns().shape == (6, 3, 224, 224)
+    assert "foolbox" not in sys.modules, "its data only"
+    monkeypatch.setattr(pictures, "find_spec", lambda _: None)
+    pictures.open_pictures.cache_clear()
+    with pytest.raises(ValueError, match=r"pip install 'explman-lite\[imagenet\]'"):
+        pictures.open_pictures("imagenet")
+
+
+def test_the_network_recognises_most_pictures_of_imagenet():
+    pictures.open_pictures.cache_clear()
+    collection = pictures.open_pictures("imagenet")
+    images = torch.stack([collection.picture(number) for number in range(pictures.IMAGENET_SIZE)])
+    true = torch.tensor([int(collection.name(number)[12:]) for number in range(len(images))])
+    with torch.no_grad():
+        found = el.load_model()(images).argmax(dim=1)
+    assert (found == true).double().mean() >= 0.8

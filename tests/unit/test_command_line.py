@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -113,3 +114,16 @@ def test_help_is_there(capsys):
         main(["manipulate", "--help"])
     assert status.value.code == 0
     assert "manipulate [-h]" in capsys.readouterr().out
+
+
+def test_a_lost_class_comes_with_advice(tmp_path, capsys, monkeypatch):
+    manipulate = attack.manipulate
+
+    def lose(*given, **settings):
+        result = manipulate(*given, **settings)
+        return replace(result, logits=result.logits.roll(1, dims=1))
+
+    monkeypatch.setattr(attack, "manipulate", lose)
+    options = ["--steps", "2", "--size", "64"]
+    assert main(["manipulate", "chelsea", "text:no", "--out", str(tmp_path), *options]) == 0
+    assert "is LOST: a larger --output-weight or more --steps hold it." in capsys.readouterr().out

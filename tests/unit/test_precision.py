@@ -38,8 +38,8 @@ def test_an_attack_in_half_precision_takes_the_steps_of_one_in_float32(dtype, di
     assert all(pixels.dtype == dtype for pixels in [found.images, *seen])
     apart = (found.images.float() - expected.images).abs()
     assert (apart <= 2 * rounding).float().mean() > 0.99
-    assert apart.max() < el.Gradient().step_size + 2 * rounding
-    assert (found.images - images).abs().max() < 12 * el.Gradient().step_size + 2 * rounding
+    assert apart.max() < el.Settings().lr + 2 * rounding
+    assert (found.images - images).abs().max() < 12 * el.Settings().lr + 2 * rounding
     assert not found.diverged.any()
     losses = [torch.stack([step.map_loss for step in run.history]) for run in (found, expected)]
     torch.testing.assert_close(*losses, rtol=0.1, atol=0)

@@ -15,7 +15,6 @@ def test_a_card_makes_its_explainer(card, network, images):
     explainer = card.make(network, images, points=3)
     assert type(explainer).__name__ == card.name
     assert getattr(el, card.name) is type(explainer)
-    assert explainer.step_size > 0
     if card.points is not None:
         assert getattr(explainer, card.points) == 3
 
@@ -41,7 +40,6 @@ def test_a_defence_can_be_put_around_any_explainer(card):
     plain, around_lrp = card.make(), card.make(el.LRP())
     assert (plain == el.Gradient()) == (card.family == "none")
     assert plain.is_smooth == (card.family == "softplus")
-    assert around_lrp.step_size == el.LRP().step_size
     assert "LRP" in around_lrp.name
 
 
