@@ -69,7 +69,7 @@ class Trial:
     study: str
     case: str = "pictures"
     method: str = "Gradient"
-    steps: int = 40
+    steps: int = OURS.steps
     output_weight: float = OURS.output_weight
     momentum: tuple[float, float] = OURS.momentum
     schedule: str = "one cycle"

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bookkit.recorded.numbers import of_step
 from bookkit.recorded.tables import recorded
 from explman_lite.figures import AFTER, BEFORE
 
@@ -98,8 +99,7 @@ def told(row: pd.Series, base: pd.Series) -> str:
     """Say in which settings a trial differs from another."""
     changed = [name for name in CHANGES if str(row[name]) != str(base[name])]
     return ", ".join(
-        CHANGES[name].format("none: ReLU" if row[name] != row[name] else row[name])
-        for name in changed
+        CHANGES[name].format("none: ReLU" if pd.isna(row[name]) else row[name]) for name in changed
     )
 
 
@@ -142,8 +142,7 @@ def study(name: str) -> pd.DataFrame:
 
 def steps() -> Figure:
     """Draw what more steps reach, in explanations of the ReLU network."""
-    price = recorded("step_cost").set_index(["model", "method", "by"]).step
-    price = price["efficientnet_lite0", "Gradient", "ours"]
+    price = of_step("efficientnet_lite0", "step")
     table = recorded("optimisers")
     smaller = table[table.lr == table[table.case == "pictures"].lr.min()]
     path = smaller[smaller.study == "from the first edition on"]

@@ -121,7 +121,7 @@ class ImageNet(Pictures):
 
     def for_patterns(self) -> Tensor:
         """Return the photographs that come with packages."""
-        return torch.cat([load_photo(name, self._size) for name in photo_names()])
+        return Photographs(self._size).for_patterns()
 
 
 class Imagenette(Pictures):
