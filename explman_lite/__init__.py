@@ -18,6 +18,7 @@ explainers   which pixels an answer depends on, and the registry of the methods
 faithfulness whether a map shows what the network looks at
 curvature    how the level sets of a network bend
 attack       a picture changed until its map is the target
+controls     the same picture changed as far, at random
 bench        many pairs of pictures, attacked with every method
 checks       checks of readers' exercises
 items        questions about the chapters
@@ -26,7 +27,16 @@ playground   figures with controls
 ============ ========================================================================
 """
 
-from explman_lite import checks, curvature, faithfulness, figures, metrics, playground, results
+from explman_lite import (
+    checks,
+    controls,
+    curvature,
+    faithfulness,
+    figures,
+    metrics,
+    playground,
+    results,
+)
 from explman_lite.attack import AttackStep, Manipulation, Settings, manipulate, manipulation_loss
 from explman_lite.explainers import registry
 from explman_lite.explainers.base import Explainer, Explanation
@@ -51,6 +61,7 @@ __all__ = [
     "Settings",
     "checks",
     "class_names",
+    "controls",
     "curvature",
     "faithfulness",
     "figures",
