@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from explman_lite import metrics
+from explman_lite import controls, metrics
 from explman_lite.attack import Manipulation, Settings, attack_defense
 from explman_lite.bench.defense import defense_columns
 from explman_lite.bench.suites import Job
@@ -71,9 +71,12 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
 
         - without an attack: ``pcc_target_unattacked`` and ``ssim_target_unattacked`` compare the
           map of the original picture with the target map;
-        - with a random perturbation of the same length (L2) in place of the attack:
+        - with `explman_lite.controls.white_noise` of the same length (L2) in place of the attack:
           ``pcc_target_noise`` and ``pcc_original_noise`` compare the map with the target map and
           with the original one, ``output_change_noise`` compares the class probabilities;
+        - with `explman_lite.controls.same_spectrum`, noise that has the spectrum of the attack's
+          perturbation too: ``pcc_target_spectrum``, ``pcc_original_spectrum`` and
+          ``output_change_spectrum``;
         - with a random target: ``pcc_random_target`` compares the map after the attack with that of
           a third picture, which shares what all maps of such pictures have in common, as shuffled
           pixels would not;
@@ -175,6 +178,9 @@ def _defense_columns(
     return defense_columns(stage.network, result, unprotected, (targets, classes), patch)
 
 
+NOISES = {"noise": controls.white_noise, "spectrum": controls.same_spectrum}
+"""The random changes that stand in for the attack, by the end of their columns' names."""
+
 MEASUREMENTS: dict[str, Callable[[Job, _Stage, Manipulation, str | None], dict[str, Any]]] = {
     "defense": _defense_columns
 }
@@ -194,36 +200,25 @@ def _seeds(job: Job) -> list[tuple[int, int]]:
 
 def _controls(job: Job, stage: _Stage, result: Manipulation) -> dict[str, Any]:
     """Measure what is reached without an attack, by noise, and with another target."""
-    noisy = _noisy(result, _seeds(job))
-    explanation = stage.explainer.explain(stage.network, noisy, result.classes)
-    noisy_maps = relevance_map(explanation.attribution)
     other_maps = stage.maps(stage.load(pair.other for pair in job.pairs))
     before, target = result.original_maps, result.target_maps
     columns = {
         "pcc_target_unattacked": metrics.pcc(before, target),
         "ssim_target_unattacked": metrics.ssim(before, target),
-        "pcc_target_noise": metrics.pcc(noisy_maps, target),
-        "pcc_original_noise": metrics.pcc(noisy_maps, before),
-        "output_change_noise": metrics.output_change(explanation.logits, result.original_logits),
         "pcc_random_target": metrics.pcc(result.maps, other_maps),
     }
+    for name, control in NOISES.items():
+        noisy = control(result.original_images, result.images, _seeds(job))
+        explanation = stage.explainer.explain(stage.network, noisy, result.classes)
+        noisy_maps = relevance_map(explanation.attribution)
+        columns |= {
+            f"pcc_target_{name}": metrics.pcc(noisy_maps, target),
+            f"pcc_original_{name}": metrics.pcc(noisy_maps, before),
+            f"output_change_{name}": metrics.output_change(
+                explanation.logits, result.original_logits
+            ),
+        }
     return {name: column.cpu().numpy() for name, column in columns.items()}
-
-
-def _noisy(result: Manipulation, seeds: list[tuple[int, int]]) -> Tensor:
-    """Move each picture as far as the attack did (L2), in a random direction.
-
-    A pixel that would leave [0, 1] moves the other way, which keeps the length.
-    """
-    original = result.original_images
-    drawn = np.stack(
-        [np.random.default_rng(seed).standard_normal(original.shape[1:]) for seed in seeds]
-    )
-    noise = torch.from_numpy(drawn).to(original)
-    length = (result.images - original).flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
-    noise = noise * length.view(-1, 1, 1, 1)
-    outside = (original + noise < 0) | (original + noise > 1)
-    return (original + torch.where(outside, -noise, noise)).clamp(0, 1)
 
 
 def _stage_of(job: Job, data: str | None) -> _Stage:
