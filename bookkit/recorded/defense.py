@@ -37,7 +37,13 @@ def by_defense(suite: str, settings: str = "adaptive") -> dict[str, pd.DataFrame
 
 
 def protection(suite: str) -> pd.DataFrame:
-    """Tabulate how far the adaptive attack gets with each map."""
+    """Tabulate how far the adaptive attack gets with each map.
+
+    Noise with the spectrum of the attack's perturbation is shown where it was recorded.
+    """
+    noises = {"the same, by noise": "pcc_original_noise"}
+    if "pcc_original_spectrum" in recorded(suite):
+        noises["by noise of its spectrum"] = "pcc_original_spectrum"
     return pd.DataFrame(
         {
             "map": label,
@@ -46,7 +52,7 @@ def protection(suite: str) -> pd.DataFrame:
             "target: after (PCC)": spread(rows.pcc_target),
             "gain": spread(rows.gain),
             "honest map: after (PCC)": spread(rows.pcc_original),
-            "the same, by noise": f"{rows.pcc_original_noise.median():.2f}",
+            **{title: f"{rows[column].median():.2f}" for title, column in noises.items()},
             "picture (SSIM)": f"{rows.image_ssim.median():.2f}",
             "class kept": f"{rows.class_kept.mean():.0%}",
         }
