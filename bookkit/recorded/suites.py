@@ -155,10 +155,10 @@ def families(suite: str) -> pd.DataFrame:
             lines.append(
                 {
                     "comparison": f"{NAMES[first]} − {NAMES[second]}",
-                    "n": found.pairs,
-                    "median difference of PCC": f"{found.median_difference:+.2f}",
+                    "median difference of PCC": f"{found.difference:+.2f}",
                     "95 % interval": f"{found.interval.low:+.2f} to {found.interval.high:+.2f}",
-                    "p (Wilcoxon)": f"{found.p_value:.1g}",
+                    "pairs": found.pairs,
+                    "pictures": found.pictures,
                 }
             )
     return pd.DataFrame(lines)
