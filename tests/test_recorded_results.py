@@ -289,6 +289,24 @@ def test_a_rate_has_an_interval_by_picture_unless_all_attacks_end_alike(monkeypa
     assert list(by_source.success) == [2, 2, 0] and (by_source["class kept"] == 2).all()
 
 
+def test_large_steps_make_attacks_chaotic_and_the_suites_do_not():
+    table = load_table(RESULTS / "chaos.csv")
+    cases = table.groupby(["model", "source", "target", "lr"])
+    assert (cases.run.nunique() == load_provenance(RESULTS / "chaos.csv")["settings"]["runs"]).all()
+    spread = cases[["pcc_target", "image_ssim"]].agg(lambda values: values.max() - values.min())
+    apart = cases.from_first.max()
+    steps = SUITES["digits"].attacks["ours"].settings.lr
+    digits, large = (
+        (spread.xs(("digits_vgg", lr), level=("model", "lr")), apart["digits_vgg"].xs(lr, level=2))
+        for lr in (steps, 10 * steps)
+    )
+    assert len(digits[0]) == len(large[0]) == 2
+    assert digits[0].max().max() < 1e-6 and digits[1].between(1e-12, 1e-9).all()
+    assert large[0].pcc_target.min() > 0.02 and large[1].min() > 0.05
+    assert spread.loc["efficientnet_lite0"].max().max() < 0.02
+    assert apart["efficientnet_lite0"].min() > 1e-3, "other pictures, though equally good ones"
+
+
 def adaptive(suite: str) -> pd.DataFrame:
     """Return the medians of a suite's adaptive attacks by method, with what they gained."""
     table = load_table(RESULTS / f"{suite}.csv").query("settings == 'adaptive'")

@@ -32,6 +32,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "optimiser_methods": costs.optimiser_methods,
     "optimiser_pooling": costs.optimiser_pooling,
     "claims": suites.claims,
+    "repeated": suites.repeated,
     **per_suite(
         SIX_METHODS,
         success=suites.success,

@@ -209,3 +209,28 @@ def families(suite: str) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(lines)
+
+
+def repeated() -> pd.DataFrame:
+    """Tabulate what the same attack reached from ten starts that differ by next to nothing."""
+    table = recorded("chaos")
+    lines = []
+    for (model, source, target, lr), rows in table.groupby(
+        ["model", "source", "target", "lr"], sort=False
+    ):
+        low, middle, high = (
+            rows[["pcc_target", "image_ssim"]].quantile(q).map("{:.3f}".format) for q in (0, 0.5, 1)
+        )
+        reached = middle + " (" + low + " to " + high + ")"
+        lines.append(
+            {
+                "network": model,
+                "attacked": f"`{source}`",
+                "target": f"`{target}`",
+                "step size": f"{lr:g}",
+                "map and target (PCC)": reached.pcc_target,
+                "picture (SSIM)": reached.image_ssim,
+                "a pixel moved": f"{rows.from_first.max():.1g}",
+            }
+        )
+    return pd.DataFrame(lines)
