@@ -9,7 +9,16 @@ from sphinx.cmd.build import build_main
 from bookkit.archives import pack
 from bookkit.places import ROOT
 from bookkit.recorded import numbers
-from bookkit.recorded.numbers import NUMBERS, ROLE, filled, number, part, significant, words
+from bookkit.recorded.numbers import (
+    NUMBERS,
+    ROLE,
+    filled,
+    number,
+    part,
+    percent,
+    significant,
+    words,
+)
 
 PAGES = {path: path.read_text("utf-8") for path in ROOT.glob("book/**/*.md")}
 USED = {name for page in PAGES.values() for name in ROLE.findall(page)}
@@ -34,6 +43,7 @@ def test_a_number_is_a_short_word_or_a_number(name):
         (part, 0.51, "half"),
         (part, 0.15, "a seventh"),
         (part, 0.64, "two thirds"),
+        (percent, 0.866, "87"),
         (significant, 0.0124, "0.01"),
         (significant, 12.4, "10"),
     ],

@@ -16,6 +16,8 @@ import pytest
 import explman_lite as el
 from bookkit.chapters import NOTEBOOKS, read
 from bookkit.execute import code_digest
+from bookkit.recorded import suites
+from bookkit.recorded.suites import LIKE, REACHED, succeeded
 from explman_lite.bench import SUITES, measure
 from explman_lite.results import load_provenance, load_table
 
@@ -245,6 +247,64 @@ def test_the_photographs_say_what_the_page_on_results_says():
     of_lrp = table[table.method == "LRP"]
     assert (of_lrp.pcc_original < of_lrp.pcc_target).all()
     assert table.output_change.median() > 5e-3, "the paper reports 1e-3"
+
+
+def test_success_is_as_rare_and_hangs_on_the_pictures_as_the_page_on_results_says():
+    digits, photos = (load_table(RESULTS / f"{suite}.csv") for suite in ("digits", "photos"))
+    assert succeeded(digits).groupby(digits.method).mean().max() < 0.2
+    assert succeeded(photos).groupby(photos.method).mean().min() >= 0.2
+    assert (photos.pcc_target > REACHED).mean() > 0.97
+    gradient = photos[photos.method == "Gradient"].assign(success=succeeded)
+    assert set(gradient.source[~gradient.class_kept]) == {"china"}
+    by_picture = gradient.set_index("source")
+    assert by_picture.success.loc[["astronaut", "chelsea", "coffee"]].all()
+    spoilt = by_picture.loc[["flower", "rocket"]]
+    assert spoilt.class_kept.all() and (spoilt.pcc_target > REACHED).all()
+    assert spoilt.image_ssim.between(0.85, LIKE).all()
+
+
+def test_a_success_asks_for_all_three():
+    table = pd.DataFrame(
+        {
+            "class_kept": [True, False, True, True],
+            "pcc_target": [0.8, 0.8, 0.6, 0.8],
+            "image_ssim": [0.95, 0.95, 0.95, 0.85],
+        }
+    )
+    assert list(succeeded(table)) == [True, False, False, False]
+
+
+def test_a_rate_has_an_interval_by_picture_unless_all_attacks_end_alike(monkeypatch):
+    pairs = pd.DataFrame(
+        {"source": [*"aabbcc"], "target": [*"bcacab"], "class_kept": True, "image_ssim": 0.95}
+    )
+    sometimes = pairs.assign(method="Gradient", pcc_target=[0.8, 0.8, 0.8, 0.8, 0.3, 0.3])
+    always = pairs.assign(method="LRP", pcc_target=0.8)
+    monkeypatch.setattr(suites, "recorded", lambda name: pd.concat([sometimes, always]))
+    table = suites.success("made up").set_index("method")
+    assert list(table.success) == ["67%", "100%"]
+    assert list(table["95 % interval"]) == ["50% to 100%", "–"]
+    assert list(table.pairs) == [6, 6] and list(table.pictures) == [3, 3]
+    by_source = suites.by_source("made up", "Gradient").set_index("attacked")
+    assert list(by_source.success) == [2, 2, 0] and (by_source["class kept"] == 2).all()
+
+
+def test_large_steps_make_attacks_chaotic_and_the_suites_do_not():
+    table = load_table(RESULTS / "chaos.csv")
+    cases = table.groupby(["model", "source", "target", "lr"])
+    assert (cases.run.nunique() == load_provenance(RESULTS / "chaos.csv")["settings"]["runs"]).all()
+    spread = cases[["pcc_target", "image_ssim"]].agg(lambda values: values.max() - values.min())
+    apart = cases.from_first.max()
+    steps = SUITES["digits"].attacks["ours"].settings.lr
+    digits, large = (
+        (spread.xs(("digits_vgg", lr), level=("model", "lr")), apart["digits_vgg"].xs(lr, level=2))
+        for lr in (steps, 10 * steps)
+    )
+    assert len(digits[0]) == len(large[0]) == 2
+    assert digits[0].max().max() < 1e-6 and digits[1].between(1e-12, 1e-9).all()
+    assert large[0].pcc_target.min() > 0.02 and large[1].min() > 0.05
+    assert spread.loc["efficientnet_lite0"].max().max() < 0.02
+    assert apart["efficientnet_lite0"].min() > 1e-3, "other pictures, though equally good ones"
 
 
 def adaptive(suite: str) -> pd.DataFrame:

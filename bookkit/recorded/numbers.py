@@ -12,6 +12,7 @@ from fractions import Fraction
 import pandas as pd
 
 from bookkit.recorded.defense import by_defense
+from bookkit.recorded.suites import succeeded
 from bookkit.recorded.tables import recorded
 
 ROLE = re.compile(r"\{number\}`([^`]+)`")
@@ -52,6 +53,11 @@ def significant(value: float) -> str:
     return f"{float(f'{finite(value):.0e}'):g}"
 
 
+def percent(share: float) -> str:
+    """Write a share as a whole number of hundredths."""
+    return f"{100 * finite(share):.0f}"
+
+
 def words(value: float) -> str:
     """Write a count in words if it is small or round."""
     return WORDS.get(round(finite(value)), str(round(value)))
@@ -82,6 +88,12 @@ def photos(method: str) -> pd.DataFrame:
     """Return the attacks of a method on photographs."""
     table = recorded("photos")
     return table[table.method == method]
+
+
+def successes(suite: str) -> pd.Series:
+    """Return each method's share of attacks that succeed."""
+    table = recorded(suite)
+    return succeeded(table).groupby(table.method).mean()
 
 
 def of_map(suite: str, label: str, column: str) -> float:
@@ -140,6 +152,12 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "photos-gradient-pcc-lower": lambda: decimals(photos("Gradient").pcc_target.quantile(0.25)),
     "photos-gradient-pcc-upper": lambda: decimals(photos("Gradient").pcc_target.quantile(0.75)),
     "photos-gradient-class-lost": lambda: words((~photos("Gradient").class_kept).sum()),
+    "photos-gradient-class-kept": lambda: percent(photos("Gradient").class_kept.mean()),
+    "photos-china-attacks": lambda: words((photos("Gradient").source == "china").sum()),
+    "digits-success-lowest": lambda: percent(successes("digits").min()),
+    "digits-success-highest": lambda: percent(successes("digits").max()),
+    "photos-success-lowest": lambda: percent(successes("photos").min()),
+    "photos-success-highest": lambda: percent(successes("photos").max()),
     "photos-lrp-before": lambda: decimals(medians("photos", "pcc_target_unattacked")["LRP"]),
     "photos-patterns-before": lambda: decimals(
         medians("photos", "pcc_target_unattacked")["PatternAttribution"]

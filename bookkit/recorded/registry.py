@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 
 from bookkit.recorded import costs, defense, status, suites
 
+SIX_METHODS = ("digits", "photos")
+"""The suites of the paper's six methods that were run."""
+
 
 def per_suite(
     names: Iterable[str], **tables: Callable[[str], pd.DataFrame]
@@ -29,12 +32,15 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "optimiser_methods": costs.optimiser_methods,
     "optimiser_pooling": costs.optimiser_pooling,
     "claims": suites.claims,
+    "repeated": suites.repeated,
     **per_suite(
-        ("digits", "photos"),
+        SIX_METHODS,
+        success=suites.success,
         targets=suites.targets,
         originals=suites.originals,
         families=suites.families,
     ),
+    "photos_gradient_sources": partial(suites.by_source, "photos", "Gradient"),
     **per_suite(
         ("defense", "defense-photos"),
         protection=defense.protection,
@@ -48,7 +54,6 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
 FIGURES: dict[str, Callable[[], Figure]] = {
     "growth": costs.growth,
     "optimiser_steps": costs.steps,
-    "digits_boxes": partial(suites.boxes, "digits"),
-    "photos_boxes": partial(suites.boxes, "photos"),
+    **{f"{suite}_boxes": partial(suites.boxes, suite) for suite in SIX_METHODS},
     "defense": defense.over_beta,
 }
