@@ -47,6 +47,9 @@ from explman_lite.validation import (
 
 Callback = Callable[[AttackStep, Tensor], None]
 
+_FRESH = 1_000_000
+"""Seed of the first step's noise, far from those that people choose."""
+
 
 def manipulate(
     model: nn.Module,
@@ -63,6 +66,7 @@ def manipulate(
     schedule: Schedule = Settings.schedule,
     momentum: tuple[float, float] = Settings.momentum,
     epsilon: float | None = Settings.epsilon,
+    fresh_noise: int | None = Settings.fresh_noise,
     start: Tensor | None = None,
     classes: Tensor | int | None = None,
     progress: bool = True,
@@ -74,8 +78,9 @@ def manipulate(
     plus ``output_weight`` times the change of the logits; pixels stay in [0, 1] after every step.
     ReLU is replaced by softplus meanwhile, with β growing as
     :math:`\beta_t = \beta_0 (\beta_e / \beta_0)^{(t/T)^p}`, because a ReLU network's gradient does
-    not tell how to change it; so is maximum pooling, the other kink, by log-sum-exp. What is
-    returned was computed with the network as given.
+    not tell how to change it; so is maximum pooling, the other kink, by log-sum-exp. A map that is
+    smoothed by softplus itself is searched no sharper than :math:`\beta_t`. What is returned was
+    computed with the network and the explainer as given.
     Samples do not influence one another. A network in half precision is searched in float32,
     because steps and gradients would vanish otherwise, and judged in its own type.
 
@@ -112,6 +117,9 @@ def manipulate(
     epsilon : float, optional
         Bound on the change of any pixel (L∞), in units of the pixel range; what is returned keeps
         it as computed, without any tolerance.
+    fresh_noise : int, optional
+        How many samples of an explainer's noise to draw anew at every step, and so to attack its
+        expectation; the samples that ``explainer`` shows if not given.
     start : Tensor, optional
         (N, C, H, W) in [0, 1], where the search begins: the images themselves if not given. What
         it must stay close to remains the images, within ``epsilon`` from the first step on.
@@ -171,6 +179,7 @@ def manipulate(
         schedule=schedule,
         momentum=momentum,
         epsilon=epsilon,
+        fresh_noise=fresh_noise,
     )
     with outside_inference_mode():
         network, images = prepare(model), ordinary(images.detach())
@@ -250,7 +259,7 @@ class _Search:
         self.given, self.images = images, in_single(images)
         if self.images.dtype != images.dtype:
             network = copy.deepcopy(network).to(self.images.dtype)
-        if settings.beta is not None:
+        if settings.beta is not None and not explainer.is_smooth:
             network = round_activations(network, settings.beta[0])
         if settings.pooling is not None:
             if can_round_pooling(network):
@@ -301,11 +310,15 @@ class _Search:
     def _differentiate(self, step: int, fraction: float) -> AttackStep:
         """Compute the loss and leave its gradient in the pixels."""
         beta, pooling = self.settings.sharpness(fraction)
+        explainer = self.explainer
         if beta is not None:
             set_beta(self.network, beta)
+            explainer = explainer.softened(beta)
         if pooling is not None:
             set_pooling(self.network, pooling)
-        explanation = self.explainer.explain(self.network, self.pixels, self.classes)
+        if self.settings.fresh_noise is not None:
+            explainer = explainer.with_seed(_FRESH + step, self.settings.fresh_noise)
+        explanation = explainer.explain(self.network, self.pixels, self.classes)
         maps, logits = relevance_map(explanation.attribution), explanation.logits
         loss = manipulation_loss(
             maps, self.targets, logits, self.original_logits, self.settings.output_weight

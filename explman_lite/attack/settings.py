@@ -10,7 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from explman_lite.attack import paper
-from explman_lite.validation import check_number, check_positive, is_integer, plain_numbers
+from explman_lite.validation import (
+    check_count,
+    check_number,
+    check_positive,
+    is_integer,
+    plain_numbers,
+)
 
 Schedule = Callable[[float], float]
 """From the fraction of the run, 0 to 1, to the share of the largest step size."""
@@ -65,6 +71,9 @@ class Settings:
         Adam's decay rates, each from 0 to below 1.
     epsilon : float or None
         Bound on the change of any pixel (L∞), in units of the pixel range; None for no bound.
+    fresh_noise : int or None
+        How many samples of an explainer's noise to draw anew at every step; None for those that it
+        shows.
 
     Raises
     ------
@@ -97,6 +106,7 @@ class Settings:
     schedule: Schedule = one_cycle
     momentum: tuple[float, float] = (0.7, 0.9)
     epsilon: float | None = None
+    fresh_noise: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that are not of the form above."""
@@ -123,6 +133,8 @@ class Settings:
             raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
         if self.epsilon is not None:
             check_positive(epsilon=self.epsilon)
+        if self.fresh_noise is not None:
+            check_count(fresh_noise=self.fresh_noise)
 
     @classmethod
     def paper(

@@ -195,6 +195,8 @@ def _unit_noise(distribution: str, seed: int, shape: tuple[int, ...]) -> Tensor:
     if distribution == "gaussian":
         return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
     uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+    if distribution == "uniform":
+        return (2 * uniform - 1) * math.sqrt(3)
     return uniform.clamp(min=1e-15).logit() * math.sqrt(3) / math.pi
 
 
@@ -215,9 +217,10 @@ class SmoothGrad(Wrapper, Averaged):
         Standard deviation of the noise, in units of the pixel range [0, 1].
     explainer : Explainer
         What is averaged.
-    distribution : {"gaussian", "logistic"}
-        The logistic distribution is that of Theorem 2: a unit with weights w that sees the pixels
-        is smoothed by :math:`\beta = \pi / (\sqrt 3\, \mathrm{noise}\, \lVert w \rVert)`.
+    distribution : {"gaussian", "uniform", "logistic"}
+        Uniform noise reaches :math:`\sqrt 3` times its standard deviation to either side. The
+        logistic distribution is that of Theorem 2: a unit with weights w that sees the pixels is
+        smoothed by :math:`\beta = \pi / (\sqrt 3\, \mathrm{noise}\, \lVert w \rVert)`.
     seed : int
         Of the noise.
 
@@ -229,7 +232,8 @@ class SmoothGrad(Wrapper, Averaged):
     References
     ----------
     Smilkov et al. (2017), "SmoothGrad: removing noise by adding noise"; Dombrowski et al.
-    (2019), Theorem 2.
+    (2019), Theorem 2; Wang et al. (2020), "Smoothed geometry for robust attribution", for uniform
+    noise.
 
     Examples
     --------
@@ -243,7 +247,7 @@ class SmoothGrad(Wrapper, Averaged):
     noise: float = 0.05
     _: KW_ONLY
     explainer: Explainer = Gradient()
-    distribution: Literal["gaussian", "logistic"] = "gaussian"
+    distribution: Literal["gaussian", "uniform", "logistic"] = "gaussian"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -254,7 +258,7 @@ class SmoothGrad(Wrapper, Averaged):
         check_positive(noise=self.noise)
         if not is_integer(self.seed):
             raise TypeError(f"seed must be an integer, got {self.seed!r}")
-        check_choice("distribution", self.distribution, {"gaussian", "logistic"})
+        check_choice("distribution", self.distribution, {"gaussian", "uniform", "logistic"})
 
     @property
     def name(self) -> str:
@@ -271,9 +275,18 @@ class SmoothGrad(Wrapper, Averaged):
         """The number of noisy pictures."""
         return self.samples
 
-    def with_seed(self, seed: int) -> SmoothGrad:
-        """Return the same average over other noise."""
-        return replace(self, seed=seed, explainer=self.explainer.with_seed(seed))
+    def with_seed(self, seed: int, samples: int | None = None) -> SmoothGrad:
+        """Return the same average over other noise, of so many samples if given."""
+        return replace(
+            self,
+            samples=self.samples if samples is None else samples,
+            seed=seed,
+            explainer=self.explainer.with_seed(seed, samples),
+        )
+
+    def softened(self, beta: float) -> SmoothGrad:
+        """Return the same average of the inner explainer, no sharper than ``beta``."""
+        return replace(self, explainer=self.explainer.softened(beta))
 
     def points(self, images: Tensor, start: int, stop: int) -> Tensor:
         """Add the noise of the samples ``start`` to ``stop``."""

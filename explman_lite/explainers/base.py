@@ -49,8 +49,18 @@ class Explainer(ABC):
         """Whether the map has a second derivative to follow even where the network has ReLUs."""
         return False
 
-    def with_seed(self, seed: int) -> Explainer:
-        """Return the same explainer with other noise; one that draws none returns itself."""
+    def with_seed(self, seed: int, samples: int | None = None) -> Explainer:
+        """Return the same explainer with other noise, or with so many samples of it.
+
+        One that draws none returns itself.
+        """
+        return self
+
+    def softened(self, beta: float) -> Explainer:
+        """Return the same explainer, no sharper than softplus with ``beta``.
+
+        One that smooths nothing returns itself.
+        """
         return self
 
     def __call__(self, model: nn.Module, images: Tensor, classes: Tensor | int) -> Tensor:

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from explman_lite.explainers.base import Explainer, Explanation, Wrapper, check_explainer
 from explman_lite.networks.prepare import Network, as_network
-from explman_lite.networks.smoothing import round_activations
+from explman_lite.networks.smoothing import round_activations, set_beta
 from explman_lite.validation import check_positive, plain_numbers
 
-_SMOOTHED: WeakKeyDictionary[Network, dict[tuple[float, bool], Network]] = WeakKeyDictionary()
-"""The smoothed twins of prepared networks, by β and centring: made once, gone with the network."""
+_SMOOTHED: WeakKeyDictionary[Network, dict[bool, Network]] = WeakKeyDictionary()
+"""The smoothed twins of prepared networks, plain and centred: made once, gone with the network."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,13 @@ class BetaSmoothing(Wrapper):
         """Yes: that is what it is for."""
         return True
 
-    def with_seed(self, seed: int) -> BetaSmoothing:
+    def with_seed(self, seed: int, samples: int | None = None) -> BetaSmoothing:
         """Return the same smoothing of the inner explainer with other noise."""
-        return replace(self, explainer=self.explainer.with_seed(seed))
+        return replace(self, explainer=self.explainer.with_seed(seed, samples))
+
+    def softened(self, beta: float) -> BetaSmoothing:
+        """Return the same smoothing with ``beta`` where that is smaller than its own."""
+        return replace(self, explainer=self.explainer.softened(beta), beta=min(self.beta, beta))
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Explain the smoothed network in place of ``model``, whose logits stay its own."""
@@ -86,8 +90,12 @@ class BetaSmoothing(Wrapper):
 
 
 def _twin(network: Network, beta: float, centred: bool) -> Network:
-    """Return the smoothed network, made once; pooling stays as it is: it may be rounded already."""
+    """Return the smoothed network; pooling stays as it is: it may be rounded already.
+
+    It is made once and set to ``beta`` at each call: what was computed before keeps its own.
+    """
     twins = _SMOOTHED.setdefault(network, {})
-    if (beta, centred) not in twins:
-        twins[beta, centred] = round_activations(network, beta, centred=centred)
-    return twins[beta, centred]
+    if centred not in twins:
+        twins[centred] = round_activations(network, beta, centred=centred)
+    set_beta(twins[centred], beta)
+    return twins[centred]

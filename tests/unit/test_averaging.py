@@ -123,7 +123,7 @@ def test_beta_smoothing_explains_the_smooth_network_and_returns_the_output_of_th
         (lambda: el.IntegratedGradients(steps=0), "steps must be an integer of at least 1"),
         (lambda: el.SmoothGrad(samples=1.5), "samples must be an integer"),
         (lambda: el.SmoothGrad(noise=0), "noise must be positive"),
-        (lambda: el.SmoothGrad(distribution="uniform"), "'gaussian' or 'logistic', got 'uniform'"),
+        (lambda: el.SmoothGrad(distribution="cauchy"), "or 'uniform', got 'cauchy'"),
         (lambda: el.BetaSmoothing(el.Gradient(), beta=-1), "beta must be positive"),
     ],
 )

@@ -44,6 +44,33 @@ def test_squares_are_erased_together(half_bright):
     assert curve[0, 1].item() == pytest.approx(0.75)
 
 
+def seen_at_the_end(images, **options):
+    """Return what is left of images when everything is erased."""
+    seen = []
+
+    class Camera(nn.Module):
+        def forward(self, pictures):
+            seen.append(pictures)
+            return pictures.flatten(1)[:, :2]
+
+    maps = torch.ones(1, *images.shape[2:])
+    pixel_flipping(Camera().eval(), images, maps, 0, steps=1, **options)
+    return seen[-1]
+
+
+def test_pixels_are_erased_to_the_mean_to_grey_or_to_a_blur_without_a_frame():
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    mean = images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    torch.testing.assert_close(seen_at_the_end(images), mean)
+    assert (seen_at_the_end(images, erased_to="grey") == 0.5).all()
+    blurred = seen_at_the_end(images, erased_to="blur")
+    assert 0.02 < blurred.std() < 0.3 * images.std()
+    flat = torch.full((1, 3, 32, 32), 0.25)
+    torch.testing.assert_close(seen_at_the_end(flat, erased_to="blur"), flat)
+    with pytest.raises(ValueError, match="erased_to must be"):
+        seen_at_the_end(flat, erased_to="black")
+
+
 @pytest.mark.parametrize(("patch", "steps"), [(1, 7), (4, 5), (8, 16)])
 def test_the_curve_is_that_of_the_formula(patch, steps):
     model = el.load_model("digits_vgg").double()

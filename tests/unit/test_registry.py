@@ -40,6 +40,8 @@ def test_a_defence_can_be_put_around_any_explainer(card):
     plain, around_lrp = card.make(), card.make(el.LRP())
     assert (plain == el.Gradient()) == (card.family == "none")
     assert plain.is_smooth == (card.family == "softplus")
+    assert (plain.with_seed(7, 3) != plain) == (card.family == "noise")
+    assert (plain.softened(0.1) != plain) == plain.is_smooth
     assert "LRP" in around_lrp.name
 
 
@@ -67,10 +69,20 @@ def test_explainers_that_differ_are_not_equal(network, images):
 def test_other_noise_is_another_explainer_and_keeps_all_the_rest():
     noisy = el.SmoothGrad(3, 0.2, explainer=el.LRP(), distribution="logistic")
     assert noisy.with_seed(7) == replace(noisy, seed=7)
+    assert noisy.with_seed(7, 2) == replace(noisy, seed=7, samples=2)
     smooth = el.BetaSmoothing(noisy, 2.0)
     assert smooth.with_seed(7) == el.BetaSmoothing(replace(noisy, seed=7), 2.0)
     for settled in (el.Gradient(), el.LRP(), el.BetaSmoothing(el.Gradient(), 2.0)):
         assert settled.with_seed(7) == settled
+
+
+def test_a_softened_explainer_is_no_sharper_than_asked_and_never_sharper_than_it_was():
+    smooth = el.BetaSmoothing(el.LRP(), 2.0, centred=True)
+    assert smooth.softened(0.5) == replace(smooth, beta=0.5)
+    assert smooth.softened(5.0) == smooth
+    assert el.SmoothGrad(3, explainer=smooth).softened(0.5).explainer.beta == 0.5
+    for settled in (el.Gradient(), el.LRP(), el.SmoothGrad(3)):
+        assert settled.softened(0.5) == settled
 
 
 def test_a_mean_of_smooth_maps_is_smooth():
