@@ -12,7 +12,7 @@ maps         from an attribution to a relevance map
 metrics      how alike two maps, pictures or outputs are
 figures      one style for all figures
 slider       figures behind a slider that needs no kernel
-pictures     photographs, digits, and target maps drawn from a sentence
+pictures     photographs, crops of them, digits, and target maps drawn from a sentence
 networks     the networks that are explained: trained, prepared, smoothed
 explainers   which pixels an answer depends on, and the registry of the methods
 faithfulness whether a map shows what the network looks at
@@ -45,6 +45,7 @@ from explman_lite.maps import relevance_map
 from explman_lite.networks.prepare import Network, prepare
 from explman_lite.networks.smoothing import smoothed
 from explman_lite.networks.zoo import class_names, load_model, model_names
+from explman_lite.pictures.crops import load_crops
 from explman_lite.pictures.digits import load_digits
 from explman_lite.pictures.photos import load_photo, photo_names, text_target
 from explman_lite.quiz import Quiz
@@ -65,6 +66,7 @@ __all__ = [
     "curvature",
     "faithfulness",
     "figures",
+    "load_crops",
     "load_digits",
     "load_model",
     "load_photo",

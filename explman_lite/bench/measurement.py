@@ -24,6 +24,7 @@ from explman_lite.explainers.base import Explainer
 from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, UNPROTECTED
 from explman_lite.maps import relevance_map
 from explman_lite.networks.prepare import Network, prepare
+from explman_lite.networks.smoothing import has_activations_to_round
 from explman_lite.networks.zoo import card_of, load_model
 from explman_lite.pictures.collections import GENERATED, Pictures, open_pictures
 
@@ -156,9 +157,13 @@ def _attack(job: Job, stage: _Stage) -> Manipulation:
 
 
 def _settings(job: Job, stage: _Stage, images: Tensor) -> Settings:
-    """Return the settings of a job, or the paper's for its pictures."""
+    """Return the settings of a job, or the paper's for its pictures.
+
+    A network that was trained with a smooth activation is searched with it.
+    """
     if job.attack.settings is not None:
-        return job.attack.settings
+        smooth = not has_activations_to_round(stage.network)
+        return replace(job.attack.settings, beta=None) if smooth else job.attack.settings
     with torch.no_grad():
         logits = stage.network(images)
     pixels = images.shape[-2] * images.shape[-1]

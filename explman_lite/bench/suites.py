@@ -14,6 +14,7 @@ import numpy as np
 from explman_lite.attack import Settings
 from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, UNPROTECTED
 from explman_lite.pictures.collections import (
+    CROPS,
     DIGITS,
     GENERATED,
     IMAGENET,
@@ -22,6 +23,7 @@ from explman_lite.pictures.collections import (
     PHOTOGRAPHS,
     SMALL_PHOTOGRAPHS,
 )
+from explman_lite.pictures.crops import CROPPED
 from explman_lite.pictures.photos import photo_names
 
 METHODS = tuple(card.name for card in EXPLAINERS.values() if card.in_paper)
@@ -29,6 +31,9 @@ METHODS = tuple(card.name for card in EXPLAINERS.values() if card.in_paper)
 
 ARCHITECTURES = ("vgg16", "resnet18", "alexnet", "densenet121")
 """The paper's four ImageNet networks, by torchvision's names."""
+
+SMALL_ARCHITECTURES = ("crops_vgg", "crops_alexnet", "crops_resnet", "crops_densenet")
+"""Small networks of the same families, for crops."""
 
 PAPER_DEFENSE = "BetaSmoothing(0.8)"
 """What the paper attacks in its appendix."""
@@ -283,6 +288,39 @@ def balanced_pairs(seed: int, available: int, rounds: int) -> list[Pair]:
     ]
 
 
+def crossed_pairs(seed: int, groups: int, count: int) -> list[Pair]:
+    """Draw pairs of pictures of different groups, every group source and target about as often.
+
+    The picture ``index`` is of the group ``index % groups``, as in `Crops`. Sources, targets and
+    third pictures are three different lots of ``count`` pictures.
+
+    Examples
+    --------
+    >>> from explman_lite.bench.suites import crossed_pairs
+    >>> pairs = crossed_pairs(seed=0, groups=10, count=100)
+    >>> any(pair.source % 10 == pair.target % 10 for pair in pairs)
+    False
+    >>> len({pair.target for pair in pairs}), max(pair.other for pair in pairs)
+    (100, 299)
+    """
+    generator = np.random.default_rng(_checked(seed))
+    rounds = -(-count // groups)
+    pairs = []
+    for number in range(count):
+        turn, group = divmod(number, groups)
+        if group == 0:
+            target, other = generator.permutation(np.arange(1, groups))[:2].tolist()
+        pairs.append(
+            Pair(
+                number,
+                number,
+                (rounds + turn) * groups + (group + target) % groups,
+                (2 * rounds + turn) * groups + (group + other) % groups,
+            )
+        )
+    return pairs
+
+
 def _checked(seed: int) -> int:
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
@@ -351,6 +389,15 @@ SUITES: dict[str, Suite] = {
             partial(random_pairs, available=_IMAGENETTE_SIZE, count=100),
             attacks={"paper": Attack(None), "ours": Attack()},
             precision="float32",
+        ),
+        Suite(
+            "architectures",
+            "the gradient of four small networks, of the paper's families, 100 pairs of crops",
+            CROPS,
+            tuple(Case(model, "Gradient") for model in SMALL_ARCHITECTURES),
+            partial(crossed_pairs, groups=len(CROPPED), count=100),
+            attacks={"ours": Attack(Settings(steps=100, lr=2e-3))},
+            batch=20,
         ),
         Suite(
             "defense",

@@ -19,6 +19,7 @@ from torchvision.ops import stochastic_depth
 from explman_lite.networks import refusals
 from explman_lite.networks.in_place import with_part
 from explman_lite.networks.layers import Conv2d, Normalize
+from explman_lite.networks.softplus import CentredSoftplus
 
 
 class Kind(NamedTuple):
@@ -74,6 +75,7 @@ _ELEMENTWISE = Kind(
     (
         nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.SiLU, nn.GELU, nn.Mish,
         nn.Hardswish, nn.Softplus, nn.Softsign, nn.Tanh, nn.Sigmoid, nn.Hardsigmoid,
+        CentredSoftplus,
     ),
     frozenset({
         F.leaky_relu, F.prelu, F.elu, F.celu, F.selu, F.silu, F.gelu, F.mish, F.hardswish,

@@ -74,14 +74,18 @@ def round_activations(network: Network, beta: float | None, *, centred: bool = F
     keep_freed_memory()
     activations = {
         name: SmoothReLU(beta, _ceiling(layer), centred=centred)
-        for name, layer in _called(network)
-        if isinstance(layer, RECTIFIERS)
+        for name, layer in _rectifiers(network)
     }
     if not activations:
         raise ValueError(
             "the network holds no ReLU to smooth; to attack it as it is, pass beta=None"
         )
     return network.with_layers(activations)
+
+
+def has_activations_to_round(network: Network) -> bool:
+    """Whether a network holds any ReLU."""
+    return bool(_rectifiers(network))
 
 
 def round_pooling(network: Network, sharpness: float | None) -> Network:
@@ -100,6 +104,11 @@ def can_round_pooling(network: Network) -> bool:
     """Whether a network pools by maxima, and none of them has to say where it lies."""
     pools = _pools(network).values()
     return bool(pools) and not any(layer.return_indices for layer in pools)
+
+
+def _rectifiers(network: Network) -> list[tuple[str, nn.Module]]:
+    """Return the ReLUs, rounded off or not, with their names."""
+    return [(name, layer) for name, layer in _called(network) if isinstance(layer, RECTIFIERS)]
 
 
 def _pools(network: Network) -> dict[str, nn.MaxPool2d]:

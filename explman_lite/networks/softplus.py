@@ -78,6 +78,38 @@ class SmoothReLU(nn.Module):
         return f"beta={self.beta}, ceiling={self.ceiling}, centred={self.centred}"
 
 
+class CentredSoftplus(nn.Module):
+    r"""Softplus less its value at 0: the activation of a network that was trained with it.
+
+    .. math:: \mathrm{softplus}_\beta(x) - \log(2) / \beta
+
+    It stands for itself: `smoothed` rounds off ReLUs, and leaves this as it is.
+
+    Parameters
+    ----------
+    beta : float
+        Sharpness, positive.
+
+    References
+    ----------
+    Srinivas et al. (2022), "Efficient training of low-curvature neural networks".
+    """
+
+    def __init__(self, beta: float) -> None:
+        super().__init__()
+        self.beta = beta
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the function to each element."""
+        return _Softplus.apply(  # type: ignore[no-any-return]
+            inputs, self.beta, None, math.log(2) / self.beta
+        )
+
+    def extra_repr(self) -> str:
+        """Show the sharpness in the module's printout."""
+        return f"beta={self.beta}"
+
+
 class _Softplus(torch.autograd.Function):
     """The value; the slope is computed with it, and kept for the passes that follow."""
 

@@ -25,7 +25,7 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from explman_lite.networks.in_place import IN_PLACE_OPERATORS
 from explman_lite.networks.layers import Conv2d, Normalize, PoolUp
 from explman_lite.networks.pooling import SmoothMaxPool2d
-from explman_lite.networks.softplus import SmoothReLU
+from explman_lite.networks.softplus import CentredSoftplus, SmoothReLU
 
 _LOCK = threading.RLock()
 _TRACED_INTO = (nn.Sequential, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
@@ -130,7 +130,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if not module_qualified_name or isinstance(m, _TRACED_INTO) or "forward" in vars(m):
             return False
-        ours = isinstance(m, (Conv2d, SmoothReLU, SmoothMaxPool2d, Normalize))
+        ours = isinstance(m, (Conv2d, SmoothReLU, CentredSoftplus, SmoothMaxPool2d, Normalize))
         return ours or super().is_leaf_module(m, module_qualified_name)
 
     def path_of_module(self, mod: nn.Module) -> str:

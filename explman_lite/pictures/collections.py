@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explman_lite.pictures.crops import CROPPED, load_crops
 from explman_lite.pictures.digits import load_digits
 from explman_lite.pictures.photos import load_photo, photo_names
 
 DIGITS, PHOTOGRAPHS, IMAGENETTE, GENERATED = "digits", "photographs", "imagenette", "generated"
-SMALL_PHOTOGRAPHS, IMAGENET = "small photographs", "imagenet"
+SMALL_PHOTOGRAPHS, CROPS, IMAGENET = "small photographs", "crops", "imagenet"
 
 IMAGENET_SIZE = 20
 """How many pictures of ImageNet the extra ``explman-lite[imagenet]`` brings."""
@@ -60,6 +61,31 @@ class Digits(Pictures):
     def for_patterns(self) -> Tensor:
         """Return the training digits."""
         return load_digits("train")[0]
+
+
+class Crops(Pictures):
+    """The test crops, a photograph's turn after the other; patterns are fitted to training crops.
+
+    The crop ``index`` is of the photograph ``index % 10``.
+    """
+
+    def __init__(self) -> None:
+        images, labels = load_crops("test")
+        self._images = [images[labels == label] for label in range(len(CROPPED))]
+
+    def picture(self, index: int) -> Tensor:
+        """Return a test crop."""
+        number, photograph = divmod(index, len(CROPPED))
+        return self._images[photograph][number]
+
+    def name(self, index: int) -> str:
+        """Return the name of the photograph, and the number of the crop among its own."""
+        number, photograph = divmod(index, len(CROPPED))
+        return f"{[*CROPPED][photograph]} {number}"
+
+    def for_patterns(self) -> Tensor:
+        """Return the training crops."""
+        return load_crops("train")[0]
 
 
 class Photographs(Pictures):
@@ -188,7 +214,8 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
     Parameters
     ----------
     collection : str
-        `DIGITS`, `PHOTOGRAPHS`, `SMALL_PHOTOGRAPHS`, `IMAGENET`, `IMAGENETTE` or `GENERATED`.
+        `DIGITS`, `CROPS`, `PHOTOGRAPHS`, `SMALL_PHOTOGRAPHS`, `IMAGENET`, `IMAGENETTE` or
+        `GENERATED`.
     data : str, optional
         Folder for downloaded pictures; `default_folder` if not given.
 
@@ -209,6 +236,7 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
         return Imagenette(default_folder() if data is None else Path(data))
     plain: dict[str, Callable[[], Pictures]] = {
         DIGITS: Digits,
+        CROPS: Crops,
         PHOTOGRAPHS: Photographs,
         SMALL_PHOTOGRAPHS: partial(Photographs, 96),
         IMAGENET: ImageNet,

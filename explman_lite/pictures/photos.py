@@ -93,7 +93,7 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
     _check_size(size)
     if not isinstance(name, (str, Path)):
         raise TypeError(f"name must be a string or a Path, got {name!r}")
-    path = _photo_path(PHOTOS[str(name)]) if str(name) in PHOTOS else Path(name)
+    path = photo_path(PHOTOS[str(name)]) if str(name) in PHOTOS else Path(name)
     if not path.is_file():
         raise ValueError(
             f"{str(name)!r} is neither a file nor a known photograph; "
@@ -233,7 +233,8 @@ def _check_size(size: int) -> None:
         raise ValueError(f"size must be at most {_LARGEST_SIZE} pixels, got {size}")
 
 
-def _photo_path(photo: Photo) -> Path:
+def photo_path(photo: Photo) -> Path:
+    """Return the file of a photograph that a package carries."""
     from importlib.resources import files
 
     return Path(str(files(photo.package))) / photo.file

@@ -14,7 +14,7 @@ import explman_lite as el
 from explman_lite import bench, results
 from explman_lite.attack import search
 from explman_lite.bench import measurement, runner
-from explman_lite.bench.suites import balanced_pairs, ordered_pairs, random_pairs
+from explman_lite.bench.suites import balanced_pairs, crossed_pairs, ordered_pairs, random_pairs
 
 
 def digits(*methods: str, batch: int = 2, steps: int = 4) -> bench.Suite:
@@ -58,7 +58,7 @@ def test_a_key_is_the_same_in_every_process_and_version():
         path_points=8,
         steps=None,
     )
-    assert job.key == "digits_vgg-LRP-ours-0003-0003-0f675119"
+    assert job.key == "digits_vgg-LRP-ours-0003-0003-aa97e49f"
     assert replace(job, steps=1).key != job.key
 
 
@@ -71,6 +71,7 @@ def test_suites_hold_what_they_promise():
         "photos": 6 * 30,
         "imagenet": 6 * 100,
         "paper": (6 + 3) * 2 * 100,
+        "architectures": 4 * 100,
         "defense": 14 * 100,
         "defense-photos": 12 * 6,
     }
@@ -78,7 +79,13 @@ def test_suites_hold_what_they_promise():
 
 
 @pytest.mark.parametrize(
-    "pairs", [random_pairs(7, 360, 100), ordered_pairs(7, 6), balanced_pairs(7, 20, 5)]
+    "pairs",
+    [
+        random_pairs(7, 360, 100),
+        ordered_pairs(7, 6),
+        balanced_pairs(7, 20, 5),
+        crossed_pairs(7, 10, 95),
+    ],
 )
 def test_a_pair_is_three_different_pictures(pairs):
     assert all(len({pair.source, pair.target, pair.other}) == 3 for pair in pairs)
@@ -92,6 +99,16 @@ def test_balanced_pairs_use_every_picture_equally_often():
     for role in ("source", "target", "other"):
         used = [getattr(pair, role) for pair in pairs]
         assert {used.count(picture) for picture in range(20)} == {5}
+
+
+def test_crossed_pairs_are_of_different_groups_and_use_each_equally_often():
+    pairs = crossed_pairs(3, groups=10, count=90)
+    assert pairs != crossed_pairs(4, groups=10, count=90)
+    assert all(len({index % 10 for index in pair[1:]}) == 3 for pair in pairs)
+    for role in ("source", "target", "other"):
+        used = [getattr(pair, role) for pair in pairs]
+        assert len(set(used)) == 90
+        assert {[index % 10 for index in used].count(group) for group in range(10)} == {9}
 
 
 def test_a_limit_takes_the_first_pairs_and_a_seed_draws_others():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from explman_lite.networks.softplus import SmoothReLU
+from explman_lite.networks.softplus import CentredSoftplus, SmoothReLU
 
 BETAS = [0.1, 1.0, 5.0, 30.0, 100.0, 1000.0]
 CEILINGS = pytest.mark.parametrize("ceiling", [None, 6.0], ids=["ReLU", "ReLU6"])
@@ -135,3 +135,13 @@ def test_nothing_is_kept_but_the_inputs_and_the_slope():
         ):
             SmoothReLU(5.0, ceiling)(x)
         assert sum(kept) == 2 * 1000
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_an_activation_that_was_trained_is_the_centred_rectifier_and_no_stand_in(beta):
+    x = points(torch.float64)
+    own, rounded = CentredSoftplus(beta), SmoothReLU(beta, centred=True)
+    for found, expected in zip(derivatives(own, x), derivatives(rounded, x), strict=True):
+        assert torch.equal(found, expected)
+    assert not isinstance(own, SmoothReLU), "what rounds off ReLUs must leave it alone"
+    assert own(torch.zeros(1, dtype=torch.float64)).abs() < 1e-15
