@@ -18,6 +18,7 @@ from explman_lite.networks.layers import (
     transposed_convolution,
 )
 from explman_lite.networks.prepare import as_network
+from explman_lite.networks.smoothing import layers_with_kinks
 from explman_lite.networks.softplus import SmoothReLU
 from explman_lite.validation import check_classes, check_model, check_points
 
@@ -36,10 +37,15 @@ def theorem1_report(
     larger than the geodesic one. The largest curvature and the smallest gradient are those at the
     points of the path, not in between.
 
+    The theorem speaks of smooth networks. Where one has kinks left, as those of maximum pooling,
+    which `smoothed` rounds off only if it is given ``pooling``, the normal jumps, and no curvature
+    tells how far. That the inequality ``holds`` is then no more than a fact about the two ends:
+    between points near enough to each other, on both sides of a kink, it fails.
+
     Parameters
     ----------
     model : nn.Module
-        The smooth network that the path belongs to.
+        The network that the path belongs to, from `smoothed`; one that `torch.fx` can trace.
     path : LevelSetPath
         From `level_set_path`.
     hessian_limit : float, optional
@@ -52,12 +58,15 @@ def theorem1_report(
         One row: ``normal_change`` (the left side), ``curvature_bound`` and ``weight_bound`` (the
         right sides; the latter NaN without ``hessian_limit``), and what they are made of:
         ``lambda_max``, ``length``, ``straight_distance``, ``smallest_gradient``; ``drift`` of the
-        logit; and whether the first inequality ``holds``.
+        logit; whether the first inequality ``holds`` between the ends of the path; and ``kinks``,
+        the number of layers that still hold a ReLU or a maximum over windows. Kinks of other layers
+        are not looked for.
 
     Raises
     ------
     TypeError, ValueError
-        If the network is not in evaluation mode, or its gradient is zero at a point of the path.
+        If the network is not in evaluation mode or cannot be traced, or its gradient is zero at a
+        point of the path.
 
     References
     ----------
@@ -72,9 +81,11 @@ def theorem1_report(
     >>> sphere, ends = Sphere().eval(), torch.eye(3)
     >>> path = el.curvature.level_set_path(sphere, ends[:1], ends[1:2], 0)
     >>> report = el.curvature.theorem1_report(sphere, path)
-    >>> report[["normal_change", "lambda_max", "holds"]].round(3).to_dict("records")
-    [{'normal_change': 1.414, 'lambda_max': 1.0, 'holds': True}]
+    >>> report[["normal_change", "lambda_max", "holds", "kinks"]].round(3).to_dict("records")
+    [{'normal_change': 1.414, 'lambda_max': 1.0, 'holds': True, 'kinks': 0}]
     """
+    network = as_network(model)
+    network.verify(path.points[:1])
     curvatures = [
         principal_curvatures(model, point.unsqueeze(0), path.cls).abs() for point in path.points
     ]
@@ -91,7 +102,8 @@ def theorem1_report(
         "smallest_gradient": smallest,
         "drift": path.drift,
     }
-    return pd.DataFrame([row | {"holds": row["normal_change"] <= row["curvature_bound"]}])
+    holds = row["normal_change"] <= row["curvature_bound"]
+    return pd.DataFrame([row | {"holds": holds, "kinks": len(layers_with_kinks(network))}])
 
 
 def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:

@@ -8,7 +8,11 @@ from explman_lite.networks.memory import keep_freed_memory
 from explman_lite.networks.passes import called
 from explman_lite.networks.pooling import SmoothMaxPool2d
 from explman_lite.networks.prepare import Network, as_network
-from explman_lite.networks.refusals import RECTIFIERS, refuse_hidden_rectifiers
+from explman_lite.networks.refusals import (
+    RECTIFIERS,
+    hidden_rectifiers,
+    refuse_hidden_rectifiers,
+)
 from explman_lite.networks.softplus import SmoothReLU
 from explman_lite.validation import check_positive
 
@@ -109,6 +113,18 @@ def can_round_pooling(network: Network) -> bool:
 def _rectifiers(network: Network) -> list[tuple[str, nn.Module]]:
     """Return the ReLUs, rounded off or not, with their names."""
     return [(name, layer) for name, layer in _called(network) if isinstance(layer, RECTIFIERS)]
+
+
+def layers_with_kinks(network: Network) -> list[str]:
+    """Return the names of the layers that still hold a ReLU or a maximum over windows."""
+    sharp = [name for name, layer in _called(network) if _has_kinks(layer)]
+    return sharp + hidden_rectifiers(network)
+
+
+def _has_kinks(layer: nn.Module) -> bool:
+    if isinstance(layer, SmoothReLU):
+        return layer.beta is None
+    return isinstance(layer, (*RECTIFIERS, nn.MaxPool2d)) and not isinstance(layer, SmoothMaxPool2d)
 
 
 def _pools(network: Network) -> dict[str, nn.MaxPool2d]:

@@ -215,6 +215,49 @@ def test_a_report_says_when_the_theorem_does_not_hold(toy):
     assert math.isnan(report.weight_bound.item())
 
 
+@pytest.mark.parametrize(
+    ("rounding", "kinks"),
+    [({"beta": 5.0, "pooling": 5.0}, 0), ({"beta": 5.0}, 3), ({"beta": None, "pooling": 5.0}, 7)],
+)
+def test_a_report_counts_the_layers_with_kinks(digits_vgg, digit, rounding, kinks):
+    smooth, end = el.smoothed(digits_vgg, **rounding), digit + 0.1
+    path = curvature.level_set_path(smooth, digit, end, 3, points=2)
+    assert curvature.theorem1_report(smooth, path).kinks.item() == kinks
+
+
+def test_a_report_counts_kinks_that_are_no_layers_of_their_own():
+    class Functions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.RNNCell(4, 1, nonlinearity="relu")
+            for weight in self.last.parameters():
+                nn.init.ones_(weight)
+
+        def forward(self, images):
+            pooled = nn.functional.max_pool2d(images.relu(), 2)
+            return self.last(pooled.flatten(1))
+
+    network, image = Functions().double().eval(), torch.rand(1, 1, 4, 4).double() + 0.1
+    path = curvature.level_set_path(network, image, image + 0.01, 0, points=2)
+    assert curvature.theorem1_report(network, path).kinks.item() == 3
+
+
+@pytest.mark.parametrize("pooling", [None, 100.0])
+def test_the_normal_jumps_at_kinks_alone(digits_vgg, digit, pooling):
+    """Halve a step where the normal turns most, twenty times: a smooth turn shrinks with it."""
+    smooth = el.smoothed(digits_vgg, beta=100.0, pooling=pooling)
+    ends = digit, digit + 0.2 * digit.roll(3, dims=-1)
+    for _ in range(20):
+        halves = curvature.level_set_path(smooth, *ends, 3, points=3, tolerance=1e-10)
+        worst = int(halves.normals.diff(dim=0).flatten(1).norm(dim=1).argmax())
+        ends = halves.points[[worst]], halves.points[[worst + 1]]
+    path = curvature.level_set_path(smooth, *ends, 3, points=2, tolerance=1e-10)
+    report = curvature.theorem1_report(smooth, path)
+    smooth_turn = pooling is not None
+    assert report.holds.item() == smooth_turn
+    assert (report.normal_change.item() < 1e-3) == smooth_turn
+
+
 @pytest.mark.parametrize("beta", [0.5, 8.0])
 def test_no_hessian_exceeds_its_bound(deep, beta):
     chain = nn.Sequential(*list(deep)[:4], nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 2)).double()
