@@ -11,9 +11,11 @@ from fractions import Fraction
 
 import pandas as pd
 
+import explman_lite as el
 from bookkit.recorded.defense import by_defense
 from bookkit.recorded.suites import succeeded
 from bookkit.recorded.tables import recorded
+from explman_lite.bench import SUITES
 
 ROLE = re.compile(r"\{number\}`([^`]+)`")
 PHOTOS = "defense-photos"
@@ -122,6 +124,16 @@ def fresh_gains() -> list[float]:
     ]
 
 
+def paper_steps() -> dict[str, int]:
+    """Return how many steps a pair of the suite ``paper`` takes, by the name of the settings."""
+    steps = {"paper": 0, "ours": 0}
+    for case in SUITES["paper"].cases:
+        ours = case.settings == "ours"
+        settings = el.Settings() if ours else el.Settings.paper(case.method, case.model)
+        steps[case.settings] += settings.steps
+    return steps
+
+
 NUMBERS: dict[str, Callable[[], str]] = {
     "cat-pcc": lambda: decimals(cat().pcc_target),
     "cat-picture-ssim": lambda: decimals(cat().image_ssim),
@@ -136,6 +148,8 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "smoothed-explanations-by-pytorch": lambda: decimals(
         of_step("efficientnet_lite0", "smoothed", by="plain PyTorch"), digits=1
     ),
+    "paper-steps-per-pair": lambda: f"{sum(paper_steps().values()):,}",
+    "paper-steps-share": lambda: percent(paper_steps()["paper"] / sum(paper_steps().values())),
     # The suites of six methods.
     "digits-pcc-lowest": lambda: decimals(medians("digits", "pcc_target").min()),
     "digits-pcc-highest": lambda: decimals(medians("digits", "pcc_target").max()),

@@ -47,7 +47,7 @@ from explman_lite.validation import (
 
 Callback = Callable[[AttackStep, Tensor], None]
 
-_FRESH = 1_000_000
+_FRESH = 2**40
 """Seed of the first step's noise, far from those that people choose."""
 
 

@@ -27,7 +27,6 @@ def run(
     data: str | None = None,
     smoke: bool = False,
     progress: bool = True,
-    command: str | None = None,
 ) -> pd.DataFrame:
     """Run a suite and write its table, a CSV with its provenance beside it.
 
@@ -54,9 +53,6 @@ def run(
         Only test the code, see `Suite.smoke`.
     progress : bool
         Show a progress bar.
-    command : str, optional
-        For the provenance, the command that computes the table again, where it is not that of
-        one of ``SUITES``.
 
     Returns
     -------
@@ -100,7 +96,7 @@ def run(
             "and the same command goes on from there"
         ) from None
     table = pd.concat([parts.load(job) for job in jobs], ignore_index=True)
-    command = command or _command(_known(suite).name, seed, limit, smoke)
+    command = _command(_known(suite).name, seed, limit, smoke)
     save_table(out / f"{name}.csv", table, command=command, **settings)
     parts.remove()
     return table

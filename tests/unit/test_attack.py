@@ -1,6 +1,7 @@
 import inspect
 import json
 import math
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -495,3 +496,61 @@ def test_classes_may_be_short_integers(explainer, network, images, targets, clas
         for given in (classes, classes.byte())
     )
     assert torch.equal(found.images, expected.images)
+
+
+def test_a_sharp_smoothed_map_is_approached_from_a_softer_one(network, images, classes):
+    """The first step is no sharper than the search, and what is returned is the map itself."""
+    sharp = el.BetaSmoothing(el.Gradient(), 50.0)
+    targets = el.relevance_map(sharp(network, images.roll(1, 0), classes.roll(1, 0)))
+    settings = {"classes": classes, "steps": 2, "beta": (4.0, 80.0), "pooling": None}
+    result = el.manipulate(network, images, targets, sharp, progress=False, **settings)
+    softer = el.relevance_map(replace(sharp, beta=4.0)(network, images, classes))
+    torch.testing.assert_close(result.history[0].map_loss, el.metrics.mse(softer, targets))
+    assert result.history[0].output_loss.max() == 0, "the output is that of the network itself"
+    expected = el.relevance_map(sharp(network, result.images, classes))
+    torch.testing.assert_close(result.maps, expected)
+
+
+def test_a_map_smoother_than_the_search_is_searched_as_it_is(network, images, classes):
+    smooth = el.BetaSmoothing(el.Gradient(), 2.0, centred=True)
+    targets = el.relevance_map(smooth(network, images.roll(1, 0), classes.roll(1, 0)))
+    settings = {"classes": classes, "steps": 3, "pooling": None, "progress": False}
+    growing, fixed = (
+        el.manipulate(network, images, targets, smooth, beta=beta, **settings)
+        for beta in ((5.0, 100.0), None)
+    )
+    torch.testing.assert_close(growing.images, fixed.images)
+
+
+def test_fresh_noise_is_drawn_at_every_step(network, images, classes):
+    noisy = el.SmoothGrad(3, 0.1)
+    targets = el.relevance_map(noisy(network, images.roll(1, 0), classes.roll(1, 0)))
+    settings = {"classes": classes, "steps": 2, "lr": 1e-9, "progress": False}
+    settings |= {"beta": None, "pooling": None}
+    shown, fresh = (
+        el.manipulate(network, images, targets, noisy, fresh_noise=count, **settings)
+        for count in (None, 2)
+    )
+    torch.testing.assert_close(
+        shown.history[0].map_loss, shown.history[1].map_loss, rtol=1e-4, atol=0
+    )
+    first, second = (record.map_loss for record in fresh.history)
+    assert ((first - second).abs() > 1e-6 * first).all()
+    torch.testing.assert_close(fresh.original_maps, shown.original_maps)
+
+
+def test_an_attacker_of_the_expectation_gets_further_under_noise_that_nobody_knew():
+    model = el.load_model("digits_vgg").double()
+    digits = el.load_digits("test")[0].double()
+    with torch.no_grad():
+        classes, lenders = (model(some).argmax(1) for some in (digits[:10], digits[50:60]))
+    shown, unseen = el.SmoothGrad(2, 0.1), el.SmoothGrad(2, 0.1, seed=5)
+    targets = el.relevance_map(shown(model, digits[50:60], lenders))
+    wanted = el.relevance_map(unseen(model, digits[50:60], lenders))
+    settings = {"lr": 0.025, "epsilon": 0.1, "progress": False}
+    reached = {}
+    for count in (None, 2):
+        found = el.manipulate(model, digits[:10], targets, shown, fresh_noise=count, **settings)
+        maps = el.relevance_map(unseen(model, found.images, classes))
+        reached[count] = el.metrics.pcc(maps, wanted).mean()
+    assert reached[2] > reached[None]

@@ -354,3 +354,16 @@ def test_without_dask_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ValueError, match=r"explman-lite\[cluster\]"):
         run(digits("Gradient"), tmp_path, limit=2, scheduler="tcp://127.0.0.1:1")
+
+
+def test_a_network_that_was_trained_with_softplus_is_searched_with_it():
+    suite = replace(
+        bench.SUITES["architectures"],
+        cases=(bench.Case("crops_vgg_softplus", "Gradient"),),
+        batch=2,
+        steps=3,
+    )
+    table = bench.measure(suite.jobs(limit=2)[0])
+    assert table.steps.tolist() == [3, 3]
+    assert (table.image_mse > 0).all()
+    assert table["source"].tolist() == ["astronaut 0", "chelsea 0"]
