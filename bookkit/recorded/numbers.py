@@ -148,7 +148,7 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "smoothed-explanations-by-pytorch": lambda: decimals(
         of_step("efficientnet_lite0", "smoothed", by="plain PyTorch"), digits=1
     ),
-    "paper-steps-per-pair": lambda: f"{sum(paper_steps().values()):,}",
+    "paper-steps-per-pair": lambda: str(sum(paper_steps().values())),
     "paper-steps-share": lambda: percent(paper_steps()["paper"] / sum(paper_steps().values())),
     # The suites of six methods.
     "digits-pcc-lowest": lambda: decimals(medians("digits", "pcc_target").min()),
