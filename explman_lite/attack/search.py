@@ -312,8 +312,9 @@ class _Search:
         beta, pooling = self.settings.sharpness(fraction)
         explainer = self.explainer
         if beta is not None:
-            set_beta(self.network, beta)
             explainer = explainer.softened(beta)
+            if not explainer.is_smooth:  # else the network is the user's own
+                set_beta(self.network, beta)
         if pooling is not None:
             set_pooling(self.network, pooling)
         if self.settings.fresh_noise is not None:

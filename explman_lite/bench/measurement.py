@@ -72,10 +72,10 @@ def measure(job: Job, data: str | None = None) -> pd.DataFrame:
 
         - without an attack: ``pcc_target_unattacked`` and ``ssim_target_unattacked`` compare the
           map of the original picture with the target map;
-        - with `explman_lite.controls.white_noise` of the same length (L2) in place of the attack:
+        - with `~explman_lite.controls.white_noise` of the same length (L2) in place of the attack:
           ``pcc_target_noise`` and ``pcc_original_noise`` compare the map with the target map and
           with the original one, ``output_change_noise`` compares the class probabilities;
-        - with `explman_lite.controls.same_spectrum`, noise that has the spectrum of the attack's
+        - with `~explman_lite.controls.same_spectrum`, noise that has the spectrum of the attack's
           perturbation too: ``pcc_target_spectrum``, ``pcc_original_spectrum`` and
           ``output_change_spectrum``;
         - with a random target: ``pcc_random_target`` compares the map after the attack with that of

@@ -554,3 +554,13 @@ def test_an_attacker_of_the_expectation_gets_further_under_noise_that_nobody_kne
         maps = el.relevance_map(unseen(model, found.images, classes))
         reached[count] = el.metrics.pcc(maps, wanted).mean()
     assert reached[2] > reached[None]
+
+
+def test_the_search_of_a_smoothed_map_leaves_a_smoothed_network_as_it_was(network, images, classes):
+    """Its layers are those of whoever smoothed it, and keep their β."""
+    relu = el.smoothed(network, None)
+    before = relu(images)
+    smooth = el.BetaSmoothing(el.Gradient(), 3.0)
+    targets = el.relevance_map(smooth(relu, images.roll(1, 0), classes.roll(1, 0)))
+    el.manipulate(relu, images, targets, smooth, classes=classes, steps=2, progress=False)
+    assert torch.equal(relu(images), before)
