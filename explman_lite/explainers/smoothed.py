@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from explman_lite.explainers.base import Explainer, Explanation, Wrapper, check_explainer
 from explman_lite.networks.prepare import Network, as_network
-from explman_lite.networks.smoothing import round_activations, set_beta
+from explman_lite.networks.smoothing import round_activations
 from explman_lite.validation import check_positive, plain_numbers
 
-_SMOOTHED: WeakKeyDictionary[Network, dict[bool, Network]] = WeakKeyDictionary()
-"""The smoothed twins of prepared networks, plain and centred: made once, gone with the network."""
+_SMOOTHED: WeakKeyDictionary[Network, dict[tuple[float, bool], Network]] = WeakKeyDictionary()
+"""The smoothed twins of prepared networks, by β and centring: gone with the network."""
+
+_KEPT = 16
+"""How many twins of a network are kept; an attack that sharpens needs each for one step."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,12 @@ class BetaSmoothing(Wrapper):
 def _twin(network: Network, beta: float, centred: bool) -> Network:
     """Return the smoothed network; pooling stays as it is: it may be rounded already.
 
-    It is made once and set to ``beta`` at each call: what was computed before keeps its own.
+    No twin is ever changed: threads that explain with different β may share the network.
     """
     twins = _SMOOTHED.setdefault(network, {})
-    if centred not in twins:
-        twins[centred] = round_activations(network, beta, centred=centred)
-    set_beta(twins[centred], beta)
-    return twins[centred]
+    twin = twins.get((beta, centred))
+    if twin is None:
+        twin = twins[beta, centred] = round_activations(network, beta, centred=centred)
+        for oldest in list(twins)[:-_KEPT]:
+            twins.pop(oldest, None)
+    return twin

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import explman_lite as el
+from explman_lite.explainers import smoothed as smoothed_explainer
 from explman_lite.networks.smoothing import set_beta
 from explman_lite.networks.softplus import SmoothReLU
 
@@ -71,3 +72,18 @@ def test_a_parameter_outside_of_a_layer_is_kept():
     smooth = el.smoothed(network, beta=3.0)
     torch.testing.assert_close(smooth(images), expected)
     torch.testing.assert_close(el.smoothed(smooth, None)(images), network(images))
+
+
+def test_explanations_of_one_network_with_different_sharpness_leave_each_other_alone(
+    network, images
+):
+    """Threads share a network, so no smoothed twin may change under another's hands."""
+    soft = smoothed_explainer._twin(network, 2.0, False)
+    before = soft(images)
+    for beta in range(3, 3 + 2 * smoothed_explainer._KEPT):
+        smoothed_explainer._twin(network, float(beta), False)
+    assert torch.equal(soft(images), before)
+    assert torch.equal(before, el.smoothed(network, 2.0)(images))
+    assert len(smoothed_explainer._SMOOTHED[network]) == smoothed_explainer._KEPT
+    again = smoothed_explainer._twin(network, float(beta), False)
+    assert again is smoothed_explainer._twin(network, float(beta), False), "it is made once"
