@@ -18,24 +18,13 @@ from tqdm.auto import tqdm
 
 import explman_lite as el
 from explman_lite.networks import small
+from explman_lite.networks.layers import Normalize
 from explman_lite.networks.zoo import CROPS_MEAN, CROPS_STD
 from explman_lite.pictures.crops import draw_crops
 
 EPOCHS, PER_PHOTOGRAPH, BATCH, LR, WEIGHT_DECAY = 10, 500, 64, 2e-3, 1e-1
 
-BUILD: dict[str, Callable[[], nn.Module]] = {
-    "crops_vgg": small.build_crops_vgg,
-    "crops_vgg_softplus": small.build_crops_vgg_softplus,
-    "crops_alexnet": small.build_crops_alexnet,
-    "crops_resnet": small.build_crops_resnet,
-    "crops_densenet": small.build_crops_densenet,
-}
-
-
-def normalised(images: Tensor) -> Tensor:
-    return (images - torch.tensor(CROPS_MEAN).view(-1, 1, 1)) / torch.tensor(CROPS_STD).view(
-        -1, 1, 1
-    )
+normalised = Normalize(list(CROPS_MEAN), list(CROPS_STD))
 
 
 def varied(images: Tensor) -> Tensor:
@@ -46,13 +35,13 @@ def varied(images: Tensor) -> Tensor:
     return (images * (0.8 + 0.4 * colours) + 0.15 * (brightness - 0.5)).clamp(0, 1)
 
 
-def train(build: Callable[[], nn.Module], seed: int = 0, *, progress: bool = True) -> nn.Module:
+def train(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     torch.manual_seed(seed)
     model = build().train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     steps = EPOCHS * -(-PER_PHOTOGRAPH * 10 // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=steps)
-    with tqdm(total=steps, disable=not progress) as bar:
+    with tqdm(total=steps) as bar:
         for epoch in range(EPOCHS):
             # The order of the crops is drawn too.
             images, labels = draw_crops("train", PER_PHOTOGRAPH, seed=1000 * (seed + 1) + epoch)
@@ -74,11 +63,11 @@ def accuracy(model: nn.Module) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("network", choices=BUILD)
+    parser.add_argument("network", choices=small.CROPS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=small.CHECKPOINTS, help="folder to write to")
     options = parser.parse_args()
-    trained = train(BUILD[options.network], options.seed)
+    trained = train(small.CROPS[options.network], options.seed)
     checkpoint = options.out / f"{options.network}.pt"
     torch.save(trained.state_dict(), checkpoint)
     print(f"accuracy on the held-out crops: {accuracy(trained):.2%}")

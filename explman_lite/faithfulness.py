@@ -40,10 +40,9 @@ def pixel_flipping(
     where :math:`p_c` is the softmax of the logits at the class c, T the number of steps,
     :math:`r_i` the rank of pixel i in its map, from 0 for the most relevant to :math:`n - 1`, and
     :math:`\bar x` what pixels are erased to, the mean colour of the picture unless told otherwise.
-    With patches, :math:`r_i` is the rank of the
-    pixel's square among all n squares, by the mean of the map over each; of equal squares the first
-    in reading order goes first. Networks for photographs are upset by a sprinkle of erased pixels
-    wherever they lie; erase squares there.
+    With patches, :math:`r_i` is the rank of the pixel's square among all n squares, by the mean of
+    the map over each; of equal squares the first in reading order goes first. Networks for
+    photographs are upset by a sprinkle of erased pixels wherever they lie; erase squares there.
 
     The sooner the probability falls, the more faithful the map. The area under the curve,
 

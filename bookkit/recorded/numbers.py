@@ -1,4 +1,4 @@
-"""Numbers in the prose of pages, each computed from a recorded table when the book is built.
+"""Numbers in the prose of pages, computed from recorded tables and suites as the book is built.
 
 A page writes ``{number}`photos-class-lost```, which becomes "eleven". A number whose name is
 unknown, or that its table does not yield, is refused.

@@ -146,3 +146,13 @@ def _initialised(model: nn.Sequential) -> nn.Sequential:
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
     return model
+
+
+CROPS: dict[str, Callable[[], nn.Module]] = {
+    "crops_vgg": build_crops_vgg,
+    "crops_vgg_softplus": build_crops_vgg_softplus,
+    "crops_alexnet": build_crops_alexnet,
+    "crops_resnet": build_crops_resnet,
+    "crops_densenet": build_crops_densenet,
+}
+"""What builds each network for crops, by its name."""

@@ -241,29 +241,14 @@ def _carried(build: Callable[[], nn.Module], file: str, sha256: str) -> nn.Modul
     return model
 
 
-_CROPS = {
-    "crops_vgg": (
-        small.build_crops_vgg,
-        "5fcc14e2aa5f4ec37a7a308be730ee20000ce76e0e4f2d13e8efad736e53a61c",
-    ),
-    "crops_vgg_softplus": (
-        small.build_crops_vgg_softplus,
-        "4ab22b216310611dc8e1824af6820b625c56b14cb88c92e9955c4316e2714684",
-    ),
-    "crops_alexnet": (
-        small.build_crops_alexnet,
-        "2badef46a46cedf3fe38ae7da4f78e80ac16c32ed5627a70e6a1a980472885f3",
-    ),
-    "crops_resnet": (
-        small.build_crops_resnet,
-        "ea04c7cf81e3c2c4eda04dbcca04afd97bb8fbe9700155ec72d342de5b5cda3a",
-    ),
-    "crops_densenet": (
-        small.build_crops_densenet,
-        "0ea47b72a813c47415daa28501905caed7fd0b08ce3e701d5bf57077f9eb881a",
-    ),
+_CROPS_SHA256 = {
+    "crops_vgg": "5fcc14e2aa5f4ec37a7a308be730ee20000ce76e0e4f2d13e8efad736e53a61c",
+    "crops_vgg_softplus": "4ab22b216310611dc8e1824af6820b625c56b14cb88c92e9955c4316e2714684",
+    "crops_alexnet": "2badef46a46cedf3fe38ae7da4f78e80ac16c32ed5627a70e6a1a980472885f3",
+    "crops_resnet": "ea04c7cf81e3c2c4eda04dbcca04afd97bb8fbe9700155ec72d342de5b5cda3a",
+    "crops_densenet": "0ea47b72a813c47415daa28501905caed7fd0b08ce3e701d5bf57077f9eb881a",
 }
-"""How the networks for crops are built, and the sha256 of their checkpoints."""
+"""The sha256 of the checkpoints of the networks for crops."""
 
 CARDS: dict[str, NetworkCard] = {
     card.name: card
@@ -291,7 +276,7 @@ CARDS: dict[str, NetworkCard] = {
         *(
             NetworkCard(
                 name,
-                partial(_carried, build, f"{name}.pt", sha256),
+                partial(_carried, build, f"{name}.pt", _CROPS_SHA256[name]),
                 lambda: list(CROPPED),
                 reads="crops",
                 size=CROP_SIZE,
@@ -299,7 +284,7 @@ CARDS: dict[str, NetworkCard] = {
                 mean=CROPS_MEAN,
                 std=CROPS_STD,
             )
-            for name, (build, sha256) in _CROPS.items()
+            for name, build in small.CROPS.items()
         ),
         *(
             NetworkCard(
