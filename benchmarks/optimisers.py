@@ -1,6 +1,7 @@
 """Compare optimisers, schedules, losses and methods, at equal numbers of steps and equal pictures.
 
 python benchmarks/optimisers.py
+python benchmarks/optimisers.py --study pooling   # only this one anew
 
 Every row is one attack on all pairs, judged by the ReLU network at its end. Where two ways differ,
 compare what they reach at the same likeness of the picture: each is tried with two step sizes. The
@@ -8,6 +9,7 @@ loop is written out here, apart from the package's own, so that the two check ea
 optimiser fits in. Half an hour on two cores, or an hour on one.
 """
 
+import argparse
 import itertools
 import math
 from collections.abc import Iterator
@@ -171,7 +173,7 @@ class Case:
         if trial.beta is not None:
             network = round_activations(network, trial.beta[0])
         if trial.pooling is not None and can_round_pooling(network):
-            network = round_pooling(network, trial.pooling[0])
+            network = round_pooling(network, trial.pooling[0], in_spreads=True)
         return network
 
     def gradient(
@@ -280,11 +282,15 @@ def search(at: Case, trial: Trial, these: slice) -> Tensor:
     return pixels
 
 
-def main() -> None:
+def main(study: str | None) -> None:
     torch.manual_seed(0)
     torch.backends.cudnn.allow_tf32 = False
-    rows = (attack(trial) for trial in tqdm(list(trials()), mininterval=5))
+    chosen = [trial for trial in trials() if study in (None, trial.study)]
+    rows = (attack(trial) for trial in tqdm(chosen, mininterval=5))
     table = pd.DataFrame(list(itertools.chain.from_iterable(rows)))
+    if study is not None:
+        before = el.results.load_table(RESULT)
+        table = pd.concat([before[before.study != study], table], ignore_index=True)
     el.results.save_table(
         RESULT,
         table.round(5),
@@ -297,4 +303,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    studies = sorted({trial.study for trial in trials()})
+    parser.add_argument("--study", choices=studies, help="compute only this one anew")
+    main(parser.parse_args().study)

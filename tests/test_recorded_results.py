@@ -17,14 +17,12 @@ import explman_lite as el
 from bookkit.chapters import NOTEBOOKS, read
 from bookkit.execute import code_digest
 from bookkit.recorded import suites
+from bookkit.recorded.defense import TRAINED, by_map, forged, step_sizes
 from bookkit.recorded.suites import LIKE, REACHED, succeeded
 from explman_lite.bench import SUITES, measure
 from explman_lite.results import load_provenance, load_table
 
-SMOOTHED, AVERAGED = (
-    [card.name for card in el.DEFENSES.values() if card.family == family]
-    for family in ("softplus", "noise")
-)
+SMOOTHED = [card.name for card in el.DEFENSES.values() if card.family in {"softplus", "centred"}]
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -130,9 +128,8 @@ SAMPLED = {
     # suite: rows, the largest deviation of a correlation, and the methods that are quick enough
     "digits": (4, 1e-3, None),
     "photos": (1, 0.05, ("Gradient", "GradientTimesInput", "GuidedBackprop")),
-    "defense-photos": (1, 0.1, ("Gradient", *SMOOTHED)),
 }
-"""Rounding errors grow from step to step, the more so in float32 (`defense-photos`)."""
+"""Rounding errors grow from step to step."""
 
 
 @pytest.mark.parametrize("suite", SAMPLED)
@@ -167,24 +164,30 @@ def test_a_handful_of_the_benchmarks_rows_comes_out_again(suite):
         assert found["class_kept"] == expected["class_kept"]
 
 
-def test_a_batch_of_the_defense_comes_out_again():
+@pytest.mark.parametrize("suite", ["defense", "architectures", "budgets"])
+def test_a_batch_of_a_suite_in_single_precision_comes_out_again(suite):
     """Another batch every day.
 
-    The steps are large, and for a few pairs rounding errors grow until another search wins: there
-    a row may differ, so most must agree.
+    Steps are large, and rounding errors grow until single pairs end elsewhere: what comes out again
+    is the median of a batch.
     """
     draw = random.Random(date.today().toordinal())
-    table = load_table(RESULTS / "defense.csv")
-    jobs = SUITES["defense"].jobs(load_provenance(RESULTS / "defense.csv")["settings"]["seed"])
-    quick = ("Gradient", *SMOOTHED)
-    job = draw.choice([j for j in jobs if j.case.settings == "adaptive" and j.case.method in quick])
-    rows = table[(table.method == job.case.method) & (table.settings == job.case.settings)]
+    table = load_table(RESULTS / f"{suite}.csv")
+    jobs = SUITES[suite].jobs(load_provenance(RESULTS / f"{suite}.csv")["settings"]["seed"])
+    quick = [
+        job
+        for job in jobs
+        if job.case.settings in {"adaptive", "ours", "8 levels"}
+        and "SmoothGrad" not in job.case.method
+    ]
+    job = draw.choice(quick)
+    case = job.case._asdict()
+    rows = table[(table[list(case)] == pd.Series(case)).all(axis=1)]
     expected = rows.set_index("pair").loc[[pair.number for pair in job.pairs]].reset_index()
     found = measure(job)
-    for column in ("pcc_target", "pcc_original", "image_ssim", "pcc_target_transferred"):
-        deviation = (found[column] - expected[column]).abs()
-        assert (deviation < 1e-3).mean() > 0.8, (job.key, column)
-    assert (found.class_kept == expected.class_kept).all()
+    for column in ("pcc_target_unattacked", "pcc_target", "pcc_original", "image_ssim"):
+        deviation = found[column].median() - expected[column].median()
+        assert abs(deviation) < 0.03, (job.key, column)
 
 
 @pytest.mark.parametrize(
@@ -192,13 +195,17 @@ def test_a_batch_of_the_defense_comes_out_again():
     [
         ("digits", 6, 100),
         ("photos", 6, 30),
-        ("defense", 14, 100),
-        ("defense-photos", 12, 6),
+        ("architectures", 4, 100),
+        ("step-sizes", 16 * 4, 20),
+        ("defense", 15 + 4 + 1 + 2, 100),
+        ("budgets", 3 * 14, 20),
+        ("masked-crops", 37, 40),
+        ("masked-digits", 6, 40),
     ],
 )
 def test_every_suite_that_was_run_has_all_its_rows(suite, cases, pairs):
     table = load_table(RESULTS / f"{suite}.csv")
-    counts = table.groupby(["method", "settings"]).pair.nunique()
+    counts = table.groupby(["model", "method", "settings"]).pair.nunique()
     assert len(counts) == cases
     assert (counts == pairs).all()
     assert not table.diverged.any()
@@ -214,11 +221,13 @@ def test_the_digits_say_what_the_page_on_results_says():
     assert table.class_kept.all()
     gradients = ["Gradient", "GradientTimesInput", "IntegratedGradients"]
     propagations = ["LRP", "PatternAttribution"]
-    assert medians.pcc_original[gradients].max() < 0.9 < medians.pcc_original[propagations].min()
+    assert medians.pcc_original[gradients].max() < 0.87 < medians.pcc_original[propagations].min()
     assert medians.pcc_target.idxmax() == "LRP"
     assert medians.image_ssim.max() - medians.image_ssim.min() < 0.03, "as the page says"
-    assert medians.pcc_target[propagations].min() > medians.pcc_target[gradients].max() + 0.1
-    assert gained["LRP"] > gained[gradients].max() + 0.03
+    assert medians.pcc_target[propagations].min() > medians.pcc_target[gradients].max() + 0.05
+    each = (table.pcc_target - table.pcc_target_unattacked).groupby(table.method).median()
+    assert list(each.nlargest(2).index) == ["Gradient", "LRP"]
+    assert each.max() - each.min() < 0.05
 
 
 def test_the_photographs_say_what_the_page_on_results_says():
@@ -307,92 +316,142 @@ def test_large_steps_make_attacks_chaotic_and_the_suites_do_not():
     assert apart["efficientnet_lite0"].min() > 1e-3, "other pictures, though equally good ones"
 
 
-def adaptive(suite: str) -> pd.DataFrame:
-    """Return the medians of a suite's adaptive attacks by method, with what they gained."""
-    table = load_table(RESULTS / f"{suite}.csv").query("settings == 'adaptive'")
-    gained = table.assign(gain=table.pcc_target - table.pcc_target_unattacked)
-    return gained.groupby("method").median(numeric_only=True)
+def audited(column: str) -> pd.Series:
+    """Return a column's median over the audit's attacks on each map."""
+    return pd.Series({label: rows[column].median() for label, rows in by_map().items()})
 
 
-def test_on_digits_no_defence_stops_an_adaptive_attacker():
-    medians = adaptive("defense")
-    relu = medians.gain["Gradient"]
-    assert relu > 0.2
-    assert (medians.gain[SMOOTHED] > relu - 0.02).all()
-    assert (medians.gain[AVERAGED] > relu - 0.01).all()
-    assert (medians.pcc_original + 0.1 < medians.pcc_original_noise).all()
-    assert medians.pcc_original_noise.min() > 0.9
-    assert (medians.image_linf <= 0.1 + 1e-6).all()
+SOFT, SHARP = (
+    [
+        card.title
+        for card in el.DEFENSES.values()
+        if card.family in {"softplus", "centred"} and (card.strength < 5) == soft
+    ]
+    for soft in (True, False)
+)
 
 
-def test_on_digits_a_forgery_is_worth_less_in_a_map_it_was_not_made_for():
-    medians = adaptive("defense")
-    smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 5]
-    assert (medians.pcc_target[smooth] - medians.pcc_target_transferred[smooth] > 0.1).all()
-    assert (medians.pcc_target[smooth] - medians.pcc_target_gradient[smooth] > 0.1).all()
+def test_no_map_without_secret_noise_stops_an_adaptive_attacker():
+    gain, reached = audited("gain"), audited("pcc_target")
+    known = [label for label in gain.index if "unseen" not in label]
+    assert gain["ReLU"] > 0.7
+    assert (reached[known] > 0.75).all()
+    assert (gain[SHARP] > 0.9 * gain["ReLU"]).all()
+    assert (gain[[*SOFT, TRAINED]] > 0.75 * gain["ReLU"]).all()
+    assert gain["SmoothGrad, 10 samples, known"] > 0.85 * gain["ReLU"]
+    for rows in by_map().values():
+        assert rows.class_kept.mean() > 0.95
+        assert (rows.image_linf <= 8 / 255 + 1e-6).all()
 
 
-@pytest.mark.parametrize("suite", ["defense", "defense-photos"])
-def test_a_forgery_of_the_relu_map_reaches_a_map_of_beta_5_in_part_and_smoother_ones_hardly(
-    suite,
-):
-    medians = adaptive(suite)
-    passed = medians.pcc_target_transferred - medians.pcc_target_unattacked
-    smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 2]
-    assert passed[smooth].abs().max() < 0.08
-    assert passed["BetaSmoothing(5)"] > 0.12
+def test_noise_that_nobody_knows_protects_better_than_any_softplus():
+    gain, honest = audited("gain"), audited("pcc_original")
+    unseen = [label for label in gain.index if "unseen" in label]
+    others = [*SOFT, *SHARP, TRAINED]
+    assert gain[unseen].max() < 0.8 * gain[others].min()
+    assert gain[unseen].min() > 0.2, "and not wholly"
+    assert honest[unseen].min() > honest[others].max()
 
 
-def test_on_digits_smoothing_changes_the_map_and_helps_pixel_flipping():
-    medians = adaptive("defense")
-    likeness = medians.pcc_gradient[SMOOTHED]
-    assert likeness.is_monotonic_increasing
-    assert likeness.iloc[0] < 0.5
-    assert medians.top_k_gradient["BetaSmoothing(2)"] < 0.5
-    assert medians.flipping[["BetaSmoothing(2)", "BetaSmoothing(5)"]].max() < 0.35
-    assert medians.flipping["Gradient"] > 0.4
-    assert (medians.flipping < medians.flipping_random).all()
+def test_only_pairs_that_can_be_forged_count_as_protected():
+    assert len(forged()) > 70
+    assert set(forged()) <= set(by_map()["ReLU"].index)
 
 
-def test_on_photographs_smoothing_takes_away_a_part_of_the_gain():
-    medians = adaptive("defense-photos")
-    share = medians.gain / medians.gain["Gradient"]
-    large = share[["BetaSmoothing(5)", "BetaSmoothing(10)"]]
-    small = share[["BetaSmoothing(1)", "BetaSmoothing(2)"]]
-    assert 1 > large.max() > large.min() > small.max() > small.min() > share["BetaSmoothing(0.5)"]
-    assert small.min() > 0.75 > 0.65 > share["BetaSmoothing(0.5)"]
-    assert share[AVERAGED].between(small.max(), 1).all(), "as β = 5 does"
-    fresh = medians.pcc_target_fresh - medians.pcc_target_unattacked
-    assert fresh[AVERAGED].between(0, 0.2 * medians.gain["Gradient"]).all()
-    assert medians.pcc_original.idxmax() == "BetaSmoothing(0.5)"
-    assert (
-        medians.pcc_original_noise["Gradient"] < 0.35 < medians.pcc_original["BetaSmoothing(0.5)"]
-    )
-    smooth = [name for name in SMOOTHED if el.DEFENSES[name].strength <= 5]
-    assert medians.pcc_target_transferred[smooth].max() < 0.3
-    assert medians.flipping[AVERAGED].max() < medians.flipping.drop(AVERAGED).min()
-    assert medians.flipping.idxmax() == "Gradient"
+def test_max_pooling_hides_the_way_from_whoever_does_not_round_it_off():
+    table = load_table(RESULTS / "masked-crops.csv")
+    table = table.assign(gain=table.pcc_target - table.pcc_target_unattacked)
+    gain = table.groupby(["model", "method", "settings"]).gain.median()
+    smooth = "BetaSmoothing(1)"
+    for seed in range(3):
+        relu, trained = gain[f"crops_vgg-{seed}"], gain[f"crops_vgg_softplus-{seed}", "Gradient"]
+        for protected in (relu[smooth], trained):
+            assert protected["maximum"] < 0.65 * relu["Gradient", "maximum"]
+            assert protected["rounded"] > 0.75 * relu["Gradient", "rounded"]
+        average = gain[f"crops_vgg_softplus_average-{seed}", "Gradient", "maximum"]
+        assert average < 0.45 * trained["rounded"]
+        assert gain[f"crops_vgg_average-{seed}", "Gradient", "maximum"] > 2 * average
+        reached = table.groupby(["model", "settings"]).pcc_target.median()
+        reached = reached[f"crops_vgg_softplus_average-{seed}"]
+        assert reached["longer"] - reached["maximum"] < 0.03, "it has converged"
+        assert reached["no box"] > 0.9
+    both = gain.unstack()[["rounded", "maximum"]].dropna()
+    assert len(both) == 11
+    assert (both["rounded"] > both["maximum"] + 0.1).all()
+    accuracy = load_table(RESULTS / "masked-networks.csv").set_index("model").accuracy
+    assert accuracy.filter(regex=r"^crops_vgg(_softplus)?-").min() > 0.9
+    assert accuracy.filter(like="softplus_average").between(0.8, 0.9).all()
 
 
-def test_with_equal_steps_the_papers_attack_gains_as_much_on_the_smoothed_map():
-    table = load_table(RESULTS / "defense.csv").query("settings == 'paper'")
-    gained = (table.pcc_target - table.pcc_target_unattacked).groupby(table.method).median()
-    assert gained["BetaSmoothing(0.8)"] > 0.9 * gained["Gradient"]
+def test_more_effort_helps_up_to_a_plateau_and_luck_does_not():
+    table = load_table(RESULTS / "budgets.csv")
+    for _, rows in table.groupby(["model", "method"]):
+        reached = rows.groupby("settings").pcc_target.median()
+        levels = reached[[f"{n} levels" for n in (1, 2, 4, 8, 16, 32)]]
+        assert levels.is_monotonic_increasing
+        steps = reached[[f"{n} steps" for n in (10, 25, 50, 200, 400)]]
+        assert steps.is_monotonic_increasing
+        assert reached["400 steps"] - reached["200 steps"] < 0.03
+        assert abs(reached["four searches"] - reached["8 levels"]) < 0.03
+        assert reached["no box"] > 0.9
+        assert reached["random search"] < rows.pcc_target_unattacked.median() + 0.15
 
 
-def test_with_our_steps_for_both_the_smoothed_map_gains_a_little_more():
-    gain = adaptive("defense").gain
-    assert 1.3 * gain["Gradient"] > gain["BetaSmoothing(0.8)"] > gain["Gradient"]
+def test_half_of_the_box_is_the_best_step_size_or_nearly_so_for_every_map():
+    gain = step_sizes().set_index("map").astype(float)
+    assert (gain["ε over 2"] >= gain.max(axis=1) - 0.021).all()
+
+
+def test_every_small_architecture_gives_way():
+    medians = load_table(RESULTS / "architectures.csv").groupby("model").median(numeric_only=True)
+    assert len(medians) == 4
+    assert (medians.pcc_target > 0.6).all()
+    assert (medians.pcc_target_unattacked < 0.3).all()
+    assert (medians.image_ssim > 0.85).all()
+
+
+def test_a_forgery_hardly_passes_between_relu_and_a_small_beta():
+    rows = by_map()
+    before = audited("pcc_target_unattacked")
+    passed = audited("pcc_target_transferred") - before
+    assert passed[["β = 0.5", "β = 1"]].abs().max() < 0.1
+    assert passed["β = 10"] > 0.3
+    assert (audited("pcc_target")[SOFT] - audited("pcc_target_transferred")[SOFT] > 0.3).all()
+    assert rows[TRAINED].pcc_gradient.eq(1).all(), "its map is its gradient"
+
+
+def test_smoothing_moves_away_from_the_relu_map_and_breaks_the_network():
+    likeness = audited("pcc_gradient")
+    plain = [f"β = {beta:g}" for beta in (0.5, 0.8, 1, 2, 5, 10, 30, 100)]
+    assert likeness[plain].is_monotonic_increasing
+    assert likeness["β = 1"] < 0.3 < 0.6 < likeness["β = 10"]
+    costs = load_table(RESULTS / "defense_cost.csv").set_index(["model", "method"]).accuracy
+    crops = costs["crops_vgg"]
+    assert crops[["BetaSmoothing(0.5)", "BetaSmoothing(1)"]].max() < 0.15
+    for beta in (0.5, 1, 2, 5, 10):
+        assert crops[f"BetaSmoothing({beta:g}, centred)"] > crops[f"BetaSmoothing({beta:g})"]
+    assert costs["crops_vgg_softplus", "Gradient"] > 0.9
+
+
+def test_by_the_papers_steps_the_smoothed_map_seems_protected_and_by_ours_hardly():
+    table = load_table(RESULTS / "defense.csv").query("model == 'crops_vgg'")
+    table = table.assign(gain=table.pcc_target - table.pcc_target_unattacked)
+    gain = table.groupby(["settings", "method"]).gain.median()
+    share = {
+        name: gain[name, "BetaSmoothing(0.8)"] / gain[name, "Gradient"]
+        for name in ("paper", "adaptive")
+    }
+    assert share["paper"] < 0.72 < 0.82 < share["adaptive"]
+    assert gain["adaptive", "BetaSmoothing(0.8)"] > 1.3 * gain["paper", "Gradient"]
 
 
 def test_softplus_costs_little_more_than_a_gradient_and_smoothgrad_its_samples():
-    table = load_table(RESULTS / "defense_cost.csv").pivot(
-        index="method", columns="model", values="explanations"
-    )
-    smooth = table.loc[SMOOTHED]
-    assert smooth.min().min() > 1
-    assert smooth.max().max() < 2
-    assert (table.loc["SmoothGrad(10)"] > 2 * smooth.max()).all()
+    table = load_table(RESULTS / "defense_cost.csv").query("model == 'crops_vgg'")
+    explanations = table.set_index("method").explanations
+    smooth = explanations[SMOOTHED]
+    assert smooth.min() > 1
+    assert smooth.max() < 2
+    assert explanations["SmoothGrad(10)"] > 2 * smooth.max()
 
 
 def test_the_status_is_that_of_the_notebooks_as_they_are():

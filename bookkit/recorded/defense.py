@@ -1,4 +1,6 @@
-"""What β-smoothing and SmoothGrad protect from, and what they cost, for the page on results."""
+"""What smoothed maps protect from, and what they cost, for the page on results."""
+
+from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,140 +8,350 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import explman_lite as el
-from bookkit.recorded.suites import spread
+from bookkit.recorded.suites import spread, succeeded
 from bookkit.recorded.tables import recorded
+from explman_lite.bench import ERASED, bootstrap_interval, paired_difference
+from explman_lite.bench.suites import PAPER_DEFENSE
+from explman_lite.explainers.registry import UNPROTECTED
 from explman_lite.figures import AFTER, BEFORE, THIRD
 
 _CARDS = [*el.DEFENSES.values()]
 # The sharpest first, beside the ReLU that it is nearest to.
-_SHARPEST_FIRST = [card for card in reversed(_CARDS) if card.family == "softplus"]
+_SHARPEST_FIRST = [card for card in reversed(_CARDS) if card.family in {"softplus", "centred"}]
 NAMES = {
     card.name: card.title
-    for card in [
-        *(card for card in _CARDS if card.family == "none"),
-        *_SHARPEST_FIRST,
-        *(card for card in _CARDS if card.family == "noise"),
-    ]
+    for card in sorted(
+        [card for card in _CARDS if card not in _SHARPEST_FIRST] + _SHARPEST_FIRST,
+        key=lambda card: ("none", "softplus", "centred", "noise", "both").index(card.family),
+    )
 }
+RELU, TRAINED = NAMES[UNPROTECTED], "trained with softplus"
 
 
-def by_defense(suite: str, settings: str = "adaptive") -> dict[str, pd.DataFrame]:
-    """Group a suite's rows by the map that was attacked, with what the attack gained."""
-    table = recorded(suite)
-    rows = table[table.settings == settings].assign(
-        gain=lambda t: t.pcc_target - t.pcc_target_unattacked
-    )
-    return {
-        label: rows[rows.method == method]
-        for method, label in NAMES.items()
-        if (rows.method == method).any()
-    }
+def photograph(crops: pd.Series) -> pd.Series:
+    """Return which photograph each crop is of."""
+    return crops.astype(str).str.split().str[0]
 
 
-def protection(suite: str) -> pd.DataFrame:
-    """Tabulate how far the adaptive attack gets with each map.
+def by_map() -> dict[str, pd.DataFrame]:
+    """Group the audit's rows by the map that was attacked, with what the attack gained.
 
-    Noise with the spectrum of the attack's perturbation is shown where it was recorded.
+    Where a map is averaged over noise, the attacker knows the noise or does not.
     """
-    noises = {"the same, by noise": "pcc_original_noise"}
-    if "pcc_original_spectrum" in recorded(suite):
-        noises["by noise of its spectrum"] = "pcc_original_spectrum"
+    groups = {}
+    for method, title in NAMES.items():
+        noisy = el.DEFENSES[method].family in {"noise", "both"}
+        for settings, knows in (("adaptive", ", known"), ("unseen", ", unseen")):
+            groups[title + knows * noisy, settings] = _rows("crops_vgg", method, settings)
+    groups[TRAINED, "adaptive"] = _rows("crops_vgg_softplus", UNPROTECTED, "adaptive")
+    return {label: rows for (label, _), rows in groups.items() if len(rows)}
+
+
+def _rows(model: str, method: str, settings: str) -> pd.DataFrame:
+    table = recorded("defense")
+    chosen = (table.model == model) & (table.method == method) & (table.settings == settings)
+    rows = table[chosen].set_index("pair", drop=False)
+    return rows.assign(gain=rows.pcc_target - rows.pcc_target_unattacked)
+
+
+def forged() -> pd.Index:
+    """Return the pairs on which the attack of the ReLU map succeeds, as far as maps go."""
+    rows = by_map()[RELU]
+    return rows.index[rows.class_kept & (rows.pcc_target > 0.7)]
+
+
+def within(low: float, high: float) -> str:
+    """Write the ends of an interval, on one line."""
+    return f"({decimals(low)}\u00a0to\u00a0{decimals(high)})"
+
+
+def decimals(value: float) -> str:
+    """Write a number with two digits, a true minus sign, and no minus before zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def median_within(rows: pd.DataFrame, column: str) -> str:
+    """Write a median with its interval by photograph."""
+    interval = bootstrap_interval(rows[column], *_photographs(rows))
+    return f"{decimals(rows[column].median())}\u00a0{within(*interval)}"
+
+
+def difference_within(
+    first: pd.DataFrame, second: pd.DataFrame, column: str, among: pd.Index | None = None
+) -> str:
+    """Write the median difference of the same pairs, with its interval by photograph."""
+    pairs = first.index if among is None else among
+    one, two = first.loc[pairs], second.loc[pairs]
+    found = paired_difference(one[column], two[column], *_photographs(one))
+    return f"{decimals(found.difference)}\u00a0{within(*found.interval)}"
+
+
+def _photographs(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    return photograph(rows.source), photograph(rows.target)
+
+
+def protection() -> pd.DataFrame:
+    """Tabulate how far the adaptive attack gets with each map."""
+    groups, pairs = by_map(), forged()
     return pd.DataFrame(
         {
             "map": label,
-            "n": len(rows),
-            "target: before": f"{rows.pcc_target_unattacked.median():.2f}",
-            "target: after (PCC)": spread(rows.pcc_target),
-            "gain": spread(rows.gain),
-            "honest map: after (PCC)": spread(rows.pcc_original),
-            **{title: f"{rows[column].median():.2f}" for title, column in noises.items()},
-            "picture (SSIM)": f"{rows.image_ssim.median():.2f}",
+            "before": f"{rows.pcc_target_unattacked.median():.2f}",
+            "after": f"{rows.pcc_target.median():.2f}",
+            "gain": median_within(rows, "gain"),
+            "gain less the ReLU map's": (
+                "–" if label == RELU else difference_within(rows, groups[RELU], "gain")
+            ),
+            "reached": (
+                f"{(rows.loc[pairs].class_kept & (rows.loc[pairs].pcc_target > 0.7)).mean():.0%}"
+            ),
             "class kept": f"{rows.class_kept.mean():.0%}",
-        }
-        for label, rows in by_defense(suite).items()
-    )
-
-
-def price(suite: str) -> pd.DataFrame:
-    """Tabulate what a smoothed map costs, in time and in faithfulness."""
-    groups = by_defense(suite)
-    model = groups["ReLU"].model.iloc[0]
-    costs = recorded("defense_cost").set_index(["model", "method"]).explanations[model]
-    return pd.DataFrame(
-        {
-            "map": label,
-            "gradient explanations": f"{costs[rows.method.iloc[0]]:.1f}",
-            "with the ReLU map (PCC)": spread(rows.pcc_gradient),
-            "top tenth in common": f"{rows.top_k_gradient.median():.2f}",
-            "pixel flipping": spread(rows.flipping),
-            "in random order": f"{rows.flipping_random.median():.2f}",
         }
         for label, rows in groups.items()
     )
 
 
-def transfer(suite: str) -> pd.DataFrame:
-    """Tabulate which forgeries pass from map to map: medians of the PCC with the target."""
-    groups = by_defense(suite)
+def honest() -> pd.DataFrame:
+    """Tabulate what is left of the honest map, after the attack and after noise."""
+    return pd.DataFrame(
+        {
+            "map": label,
+            "after the attack (PCC)": spread(rows.pcc_original),
+            "after noise of its spectrum": spread(rows.pcc_original_spectrum),
+            "after white noise": spread(rows.pcc_original_noise),
+        }
+        for label, rows in by_map().items()
+    )
+
+
+def price() -> pd.DataFrame:
+    """Tabulate what a smoothed map costs: accuracy, time, likeness and faithfulness."""
+    costs = recorded("defense_cost").set_index(["model", "method"])
+    return pd.DataFrame(
+        {
+            "map": label,
+            "its network reads": f"{costs.accuracy[key]:.0%}",
+            "gradient explanations": f"{costs.explanations[key]:.1f}",
+            "with its network's ReLU map (PCC)": spread(rows.pcc_gradient),
+            "top tenth in common": f"{rows.top_k_gradient.median():.2f}",
+        }
+        for label, rows in by_map().items()
+        for key in [(rows.model.iloc[0], rows.method.iloc[0])]
+    )
+
+
+def faithful() -> pd.DataFrame:
+    """Tabulate pixel flipping: how soon the class is lost in the order of each map."""
+    return pd.DataFrame(
+        {
+            "map": label,
+            **{f"to {kind}": f"{rows[f'flipping_{kind}'].median():.2f}" for kind in ERASED},
+            **{
+                f"at random, to {kind}": f"{rows[f'flipping_random_{kind}'].median():.2f}"
+                for kind in ERASED
+            },
+        }
+        for label, rows in by_map().items()
+    )
+
+
+def transfer() -> pd.DataFrame:
+    """Tabulate which forgeries pass from map to map: medians of the gain."""
     return pd.DataFrame(
         {
             "map": label,
             "forged for it": f"{rows.pcc_target.median():.2f}",
             "forged for ReLU, seen in it": f"{rows.pcc_target_transferred.median():.2f}",
             "forged for it, seen in ReLU": f"{rows.pcc_target_gradient.median():.2f}",
-            "under other noise": (
-                f"{rows.pcc_target_fresh.median():.2f}"
-                if rows.pcc_target_fresh.notna().any()
-                else None
-            ),
+            "before": f"{rows.pcc_target_unattacked.median():.2f}",
         }
-        for label, rows in groups.items()
+        for label, rows in by_map().items()
     )
 
 
 def settings() -> pd.DataFrame:
     """Tabulate the paper's small equal steps beside ours, on the plain and on a smoothed map."""
-    lines = []
-    for name, label in (("paper", "500 equal steps, as the paper"), ("adaptive", "ours")):
-        groups = by_defense("defense", name)
-        for shown in ("ReLU", "β = 0.8"):
-            rows = groups[shown]
-            lines.append(
-                {
-                    "attack": label,
-                    "map": shown,
-                    "gain": spread(rows.gain),
-                    "honest map: after (PCC)": spread(rows.pcc_original),
-                    "picture (SSIM)": f"{rows.image_ssim.median():.2f}",
-                    "largest change (L∞)": f"{rows.image_linf.median():.3f}",
-                }
-            )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(
+        {
+            "attack": label,
+            "map": shown,
+            "gain": median_within(rows, "gain"),
+            "honest map: after (PCC)": spread(rows.pcc_original),
+            "picture (SSIM)": f"{rows.image_ssim.median():.2f}",
+            "largest change (grey levels)": f"{255 * rows.image_linf.median():.1f}",
+        }
+        for name, label in (("paper", "500 equal steps, as the paper"), ("adaptive", "ours"))
+        for method, shown in ((UNPROTECTED, RELU), (PAPER_DEFENSE, NAMES[PAPER_DEFENSE]))
+        for rows in [_rows("crops_vgg", method, name)]
+    )
+
+
+def step_sizes() -> pd.DataFrame:
+    """Tabulate what each step size gains with each map, on pairs that the audit does not use."""
+    table = recorded("step-sizes")
+    table = table.assign(gain=table.pcc_target - table.pcc_target_unattacked)
+    gains = table.pivot_table(
+        index=["model", "method"], columns="settings", values="gain", aggfunc="median", sort=False
+    )
+    names = [
+        NAMES[method] if model == "crops_vgg" else TRAINED
+        for model, method in gains.index.to_list()
+    ]
+    shown = gains.map("{:.2f}".format)
+    shown.insert(0, "map", names)
+    return shown.reset_index(drop=True)
 
 
 def over_beta() -> Figure:
-    """Draw, like the paper's Figure 4, how alike map and target become for each β."""
-    suites = {"defense": "digits", "defense-photos": "photographs"}
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
-    for ax, (suite, title) in zip(axes, suites.items(), strict=True):
-        groups = by_defense(suite)
-        order = [*reversed([name for name in groups if name.startswith("β")]), "ReLU"]
-        order += [name for name in groups if name.startswith("SmoothGrad")]
-        curves = {
-            "target, after": ("pcc_target", AFTER, "o-"),
-            "target, before": ("pcc_target_unattacked", THIRD, "D--"),
-            "honest map, after": ("pcc_original", BEFORE, "s-"),
-        }
-        for label, (column, colour, style) in curves.items():
-            low, middle, high = (
-                np.array([groups[name][column].quantile(q) for name in order])
-                for q in (0.25, 0.5, 0.75)
-            )
-            ax.plot(middle, style, color=colour, label=label, markersize=4)
-            ax.fill_between(range(len(order)), low, high, color=colour, alpha=0.15, linewidth=0)
-        short = [name.removeprefix("β = ").replace("SmoothGrad, ", "SG ") for name in order]
-        ax.set_xticks(range(len(order)), [s.removesuffix(" samples") for s in short], rotation=60)
-        ax.set(title=f"{title} (n = {len(groups['ReLU'])})", xlabel="β, ReLU, samples")
-    axes[0].set_ylabel("correlation (PCC)")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    """Draw what the attack gains, and what the smoothed network still reads, for each β."""
+    groups = by_map()
+    costs = recorded("defense_cost").query("model == 'crops_vgg'").set_index("method")
+    figure, (gain, accuracy) = plt.subplots(2, 1, figsize=(6.4, 6), sharex=True)
+    for family, label, colour, style in (
+        ("softplus", "softplus", AFTER, "o-"),
+        ("centred", "centred softplus", BEFORE, "s--"),
+    ):
+        cards = [card for card in _CARDS if card.family == family]
+        betas = [card.strength for card in cards]
+        rows = [groups[card.title] for card in cards]
+        ends = np.array([bootstrap_interval(r.gain, *_photographs(r)) for r in rows])
+        gain.fill_between(betas, *ends.T, color=colour, alpha=0.15, linewidth=0)
+        gain.plot(betas, [r.gain.median() for r in rows], style, color=colour, label=label)
+        accuracy.plot(betas, [costs.accuracy[card.name] for card in cards], style, color=colour)
+    lines = {
+        RELU: ("ReLU", "0.35", ":"),
+        TRAINED: ("trained with it (β = 1)", THIRD, "-."),
+    }
+    reads = {
+        RELU: costs.accuracy[UNPROTECTED],
+        TRAINED: recorded("defense_cost")
+        .set_index(["model", "method"])
+        .accuracy["crops_vgg_softplus", UNPROTECTED],
+    }
+    for name, (label, colour, style) in lines.items():
+        gain.axhline(groups[name].gain.median(), color=colour, linestyle=style, label=label)
+        accuracy.axhline(reads[name], color=colour, linestyle=style)
+    gain.set(ylabel="gain towards the target (PCC)", ylim=(0, None))
+    gain.legend(fontsize=8)
+    accuracy.set(ylabel="crops read correctly", ylim=(0, 1), xlabel="β", xscale="log")
+    ticks = sorted({card.strength for card in _CARDS if card.family in {"softplus", "centred"}})
+    accuracy.set_xticks(ticks, [f"{beta:g}" for beta in ticks])
+    accuracy.minorticks_off()
     return figure
+
+
+_BUDGET_MAPS = {
+    ("crops_vgg", UNPROTECTED): RELU,
+    ("crops_vgg", "BetaSmoothing(1)"): "β = 1",
+    ("crops_vgg_softplus", UNPROTECTED): TRAINED,
+}
+
+
+def _budgets() -> Iterable[tuple[str, pd.DataFrame]]:
+    table = recorded("budgets")
+    for (model, method), label in _BUDGET_MAPS.items():
+        yield label, table[(table.model == model) & (table.method == method)]
+
+
+def budgets() -> Figure:
+    """Draw how far an attack gets with more grey levels, and with more steps."""
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), sharey=True)
+    styles = [("0.35", "o:"), (AFTER, "s-"), (THIRD, "^-.")]
+    for (label, rows), (colour, style) in zip(_budgets(), styles, strict=True):
+        for ax, unit in zip(axes, ("levels", "steps"), strict=True):
+            some = rows[rows.settings.str.endswith(f" {unit}")]
+            amount = some.settings.str.split().str[0].astype(int)
+            quartiles = some.groupby(amount).pcc_target.quantile([0.25, 0.5, 0.75]).unstack()
+            ax.plot(quartiles.index, quartiles[0.5], style, color=colour, label=label)
+            ax.fill_between(
+                quartiles.index, quartiles[0.25], quartiles[0.75], color=colour, alpha=0.12
+            )
+            ax.set_xscale("log", base=2)
+            ax.set_xticks(quartiles.index, [str(a) for a in quartiles.index])
+    axes[0].set(xlabel="grey levels (100 steps)", ylabel="map against target (PCC)", ylim=(0, 1))
+    axes[1].set(xlabel="steps (8 grey levels)")
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+def ends() -> pd.DataFrame:
+    """Tabulate the attacker who has everything, and the one who has nothing but luck."""
+    return pd.DataFrame(
+        {
+            "map": label,
+            "before": f"{chosen['8 levels'].pcc_target_unattacked.median():.2f}",
+            "100 random pictures": spread(chosen["random search"].pcc_target),
+            "8 grey levels, 100 steps": spread(chosen["8 levels"].pcc_target),
+            "no limit, 400 steps": spread(chosen["no box"].pcc_target),
+            "class kept": f"{chosen['no box'].class_kept.mean():.0%}",
+        }
+        for label, rows in _budgets()
+        for chosen in [dict(list(rows.groupby("settings")))]
+    )
+
+
+_KINDS = {
+    "crops_vgg_average": "VGG, average pooling",
+    "crops_vgg_softplus": "VGG, trained with softplus",
+    "crops_vgg_softplus_average": "VGG, trained with softplus, average pooling",
+    "crops_vgg": "VGG",
+    "crops_alexnet": "AlexNet",
+    "digits_vgg": "VGG",
+}
+
+
+def masked(suite: str) -> pd.DataFrame:
+    """Tabulate what the same attack gains with the maximum as it is, and with it rounded off.
+
+    A cell holds what the networks of several seeds come to, in order.
+    """
+    table = recorded(suite)
+    table = table.assign(
+        gain=table.pcc_target - table.pcc_target_unattacked,
+        kind=table.model.str.replace(r"-\d$", "", regex=True).map(_KINDS),
+    )
+    accuracy = recorded("masked-networks").set_index("model").accuracy
+    lines = []
+    for (kind, method), rows in table.groupby(["kind", "method"], sort=False):
+        models = rows.model.unique()
+        medians = rows.groupby(["settings", "model"])[["gain", "pcc_original"]].median()
+        usual = "rounded" if "rounded" in medians.index else "maximum"
+        lines.append(
+            {
+                "network": kind,
+                "map": "gradient" if method == UNPROTECTED else NAMES[method],
+                "reads": listed(accuracy[models], "{:.0%}"),
+                **{
+                    label: listed(medians.gain[name]) if name in medians.index else "–"
+                    for name, label in (("maximum", "maximum"), ("rounded", "rounded off"))
+                },
+                "honest map": listed(medians.pcc_original[usual]),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def listed(values: pd.Series, form: str = "{:.2f}") -> str:
+    """Write several numbers on one line."""
+    return ",\u00a0".join(map(form.format, values))
+
+
+def architectures() -> pd.DataFrame:
+    """Tabulate the attack on the gradient of small networks of the paper's families."""
+    table = recorded("architectures")
+    lines = []
+    for model, rows in table.groupby("model", sort=False):
+        won = succeeded(rows)
+        interval = bootstrap_interval(won, *_photographs(rows), statistic="mean")
+        lines.append(
+            {
+                "network": f"`{model}`",
+                "map and target (SSIM)": spread(rows.ssim_target),
+                "map and target (PCC)": spread(rows.pcc_target),
+                "before": f"{rows.pcc_target_unattacked.median():.2f}",
+                "picture (SSIM)": spread(rows.image_ssim),
+                "class kept": f"{rows.class_kept.mean():.0%}",
+                "success": f"{won.mean():.0%} ({interval.low:.0%} to {interval.high:.0%})",
+            }
+        )
+    return pd.DataFrame(lines)

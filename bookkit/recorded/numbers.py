@@ -7,35 +7,21 @@ unknown, or that its table does not yield, is refused.
 import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
 
 import pandas as pd
 
 import explman_lite as el
-from bookkit.recorded.defense import by_defense
+from bookkit.recorded.defense import TRAINED, by_map, forged
 from bookkit.recorded.suites import succeeded
 from bookkit.recorded.tables import recorded
 from explman_lite.bench import SUITES
 
 ROLE = re.compile(r"\{number\}`([^`]+)`")
-PHOTOS = "defense-photos"
-TEN_SAMPLES = "SmoothGrad, 10 samples"
 PAPERS_OUTPUT_CHANGE = 1e-3
 """The median change of the softmax that the paper reports."""
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 WORDS = {**dict(enumerate(SMALL)), 11: "eleven", 12: "twelve", 20: "twenty", 30: "thirty"}
-PARTS = {
-    Fraction(1, 10): "a tenth",
-    Fraction(1, 7): "a seventh",
-    Fraction(1, 6): "a sixth",
-    Fraction(1, 5): "a fifth",
-    Fraction(1, 4): "a quarter",
-    Fraction(1, 3): "a third",
-    Fraction(1, 2): "half",
-    Fraction(2, 3): "two thirds",
-    Fraction(3, 4): "three quarters",
-}
 
 
 def finite(value: float) -> float:
@@ -63,11 +49,6 @@ def percent(share: float) -> str:
 def words(value: float) -> str:
     """Write a count in words if it is small or round."""
     return WORDS.get(round(finite(value)), str(round(value)))
-
-
-def part(share: float) -> str:
-    """Write a share as the nearest simple fraction, in words."""
-    return PARTS[min(PARTS, key=lambda fraction: abs(fraction - finite(share)))]
 
 
 def cat() -> pd.Series:
@@ -98,30 +79,30 @@ def successes(suite: str) -> pd.Series:
     return succeeded(table).groupby(table.method).mean()
 
 
-def of_map(suite: str, label: str, column: str) -> float:
-    """Return a column's median over the attacks on a map, such as "ReLU" or "β = 5"."""
-    return float(by_defense(suite)[label][column].median())
+def of_map(label: str, column: str) -> float:
+    """Return a column's median over the audit's attacks on a map, such as "ReLU" or "β = 5"."""
+    return float(by_map()[label][column].median())
 
 
-def gain_lost(suite: str, *labels: str) -> float:
-    """Return by which share of the ReLU map's gain some maps, on average, give way less."""
-    gains = [of_map(suite, label, "gain") for label in labels]
-    return 1 - sum(gains) / len(gains) / of_map(suite, "ReLU", "gain")
-
-
-def sharp() -> pd.DataFrame:
-    """Return the attacks on maps of photographs that are smoothed least."""
-    groups = by_defense(PHOTOS)
-    return pd.concat([groups["β = 30"], groups["β = 100"]])
-
-
-def fresh_gains() -> list[float]:
-    """Return for each number of samples what a forgery is worth under other noise."""
+def gains(*, at_least: float = 0, below: float = math.inf) -> list[float]:
+    """Return what is gained on the maps that are smoothed by softplus of some β alone."""
     return [
-        finite((rows.pcc_target_fresh - rows.pcc_target_unattacked).median())
-        for label, rows in by_defense(PHOTOS).items()
-        if rows.pcc_target_fresh.notna().any()
+        of_map(card.title, "gain")
+        for card in el.DEFENSES.values()
+        if card.family in {"softplus", "centred"} and at_least <= card.strength < below
     ]
+
+
+def average_trained() -> pd.DataFrame:
+    """Return the attacks on the networks with softplus and average pooling."""
+    table = recorded("masked-crops")
+    return table[table.model.str.startswith("crops_vgg_softplus_average")]
+
+
+def longer() -> pd.Series:
+    """Return how much nearer four times the steps bring each of these networks' maps."""
+    reached = average_trained().groupby(["settings", "model"]).pcc_target.median()
+    return reached["longer"] - reached["maximum"]
 
 
 def paper_steps() -> dict[str, int]:
@@ -179,31 +160,20 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "photos-patterns-before-roughly": lambda: decimals(
         medians("photos", "pcc_target_unattacked")["PatternAttribution"], digits=1
     ),
-    # The suites of the defence, on digits and on photographs; "at-5" is the map of β = 5.
-    "digits-gain-at-relu": lambda: decimals(of_map("defense", "ReLU", "gain")),
-    "digits-gain-at-0.5": lambda: decimals(of_map("defense", "β = 0.5", "gain")),
-    "digits-honest-at-relu": lambda: decimals(of_map("defense", "ReLU", "pcc_original")),
-    "digits-honest-at-0.5": lambda: decimals(of_map("defense", "β = 0.5", "pcc_original")),
-    "digits-honest-after-noise-lowest": lambda: decimals(
-        min(of_map("defense", label, "pcc_original_noise") for label in by_defense("defense"))
+    # The audit of the defences: what is gained on a map, such as "β = 5".
+    "defense-forged": lambda: words(len(forged())),
+    "defense-gain-relu": lambda: decimals(of_map("ReLU", "gain")),
+    "defense-gain-sharp-lowest": lambda: decimals(min(gains(at_least=5))),
+    "defense-gain-soft-lowest": lambda: decimals(min(gains(below=5))),
+    "defense-gain-trained": lambda: decimals(of_map(TRAINED, "gain")),
+    "defense-gain-known-noise": lambda: decimals(of_map("SmoothGrad, 10 samples, known", "gain")),
+    "defense-gain-unseen-noise": lambda: decimals(of_map("SmoothGrad, 10 samples, unseen", "gain")),
+    "defense-pcc-lowest": lambda: decimals(
+        min(rows.pcc_target.median() for name, rows in by_map().items() if "unseen" not in name)
     ),
-    "photos-gain-lost-at-1-and-2": lambda: part(gain_lost(PHOTOS, "β = 1", "β = 2")),
-    "photos-gain-lost-at-0.5": lambda: part(gain_lost(PHOTOS, "β = 0.5")),
-    "photos-sharp-attacks": lambda: words(len(sharp())),
-    "photos-sharp-class-lost": lambda: words((~sharp().class_kept).sum()),
-    "photos-honest-at-relu": lambda: decimals(of_map(PHOTOS, "ReLU", "pcc_original")),
-    "photos-honest-at-0.5": lambda: decimals(of_map(PHOTOS, "β = 0.5", "pcc_original")),
-    "photos-honest-after-noise-at-relu": lambda: decimals(
-        of_map(PHOTOS, "ReLU", "pcc_original_noise")
-    ),
-    "photos-honest-after-noise-at-0.5": lambda: decimals(
-        of_map(PHOTOS, "β = 0.5", "pcc_original_noise")
-    ),
-    "photos-gain-under-other-noise-lowest": lambda: decimals(min(fresh_gains())),
-    "photos-gain-under-other-noise-highest": lambda: decimals(max(fresh_gains())),
-    "photos-pcc-under-known-noise": lambda: decimals(of_map(PHOTOS, TEN_SAMPLES, "pcc_target")),
-    "photos-pcc-under-other-noise": lambda: decimals(
-        of_map(PHOTOS, TEN_SAMPLES, "pcc_target_fresh")
+    "masked-longer": lambda: decimals(longer().max()),
+    "masked-without-limit": lambda: decimals(
+        average_trained().query("settings == 'no box'").groupby("model").pcc_target.median().min()
     ),
 }
 

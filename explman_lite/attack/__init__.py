@@ -11,7 +11,7 @@ have mean 1, and the change of the logits is measured against their own spread.
 from explman_lite.attack.loss import manipulation_loss
 from explman_lite.attack.restarts import attack_defense
 from explman_lite.attack.result import AttackStep, Manipulation
-from explman_lite.attack.search import manipulate
+from explman_lite.attack.run import manipulate
 from explman_lite.attack.settings import Schedule, Settings, constant, one_cycle
 
 __all__ = [

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from explman_lite import metrics
 from explman_lite.attack.result import Manipulation
-from explman_lite.attack.search import manipulate
+from explman_lite.attack.run import manipulate
 from explman_lite.explainers.base import Explainer, check_explainer
 from explman_lite.validation import check_count
 
@@ -30,8 +30,6 @@ def attack_defense(
     """Attack the very map that is shown, several times over, and keep the best for each sample.
 
     The first search begins at the picture, the others at random points of the ε-box around it.
-    A map that is smooth already is attacked as it is: the network keeps its ReLUs (``beta`` None);
-    where it pools by maximum, that is rounded off all the same.
 
     Parameters
     ----------
@@ -62,8 +60,6 @@ def attack_defense(
             raise ValueError("more than one search needs epsilon, in which the others begin")
         if len(seeds) != len(images):
             raise ValueError(f"give one seed for each of {len(images)} images, got {len(seeds)}")
-    if explainer.is_smooth:
-        settings["beta"] = None
     attack = partial(
         manipulate, network, images, target_maps, explainer, progress=False, **settings
     )

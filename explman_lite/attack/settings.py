@@ -101,7 +101,7 @@ class Settings:
     lr: float = 5e-3
     output_weight: float = 4.0
     beta: tuple[float, float] | None = (5.0, 100.0)
-    pooling: tuple[float, float] | None = (5.0, 100.0)
+    pooling: tuple[float, float] | None = (20.0, 200.0)
     growth: float = 2.0
     schedule: Schedule = one_cycle
     momentum: tuple[float, float] = (0.7, 0.9)

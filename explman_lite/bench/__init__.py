@@ -12,12 +12,15 @@ from explman_lite.bench.compare import (
     compare_methods,
     paired_difference,
 )
-from explman_lite.bench.defense import defense_columns
+from explman_lite.bench.defense import ERASED, defense_columns
+from explman_lite.bench.jobs import Attack, Case, Job, Suite
 from explman_lite.bench.measurement import measure
+from explman_lite.bench.pairs import Pair
 from explman_lite.bench.runner import run
-from explman_lite.bench.suites import SUITES, Attack, Case, Job, Pair, Suite
+from explman_lite.bench.suites import SUITES
 
 __all__ = [
+    "ERASED",
     "SUITES",
     "Attack",
     "Case",

@@ -22,8 +22,8 @@ from uuid import uuid4
 
 import pandas as pd
 
+from explman_lite.bench.jobs import Job
 from explman_lite.bench.measurement import measure
-from explman_lite.bench.suites import Job
 
 Measured = Generator[tuple[Job, pd.DataFrame]]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from explman_lite.attack import Manipulation
 from explman_lite.explainers.gradients import Gradient
 from explman_lite.faithfulness import pixel_flipping
 from explman_lite.maps import relevance_map
+
+ERASED: tuple[Literal["mean", "grey", "blur"], ...] = ("mean", "grey", "blur")
+"""What `pixel_flipping` erases squares to."""
 
 
 def defense_columns(
@@ -43,14 +48,13 @@ def defense_columns(
 
         - ``pcc_gradient``, ``top_k_gradient``: correlation, and overlap of the top tenth, of the
           defended map of the original picture with the gradient's map of it;
-        - ``flipping``, ``flipping_random``: area under the curve of `pixel_flipping`, in the order
-          of the defended map, and in random order;
+        - ``flipping_mean``, ``flipping_grey``, ``flipping_blur``: area under the curve of
+          `pixel_flipping` in the order of the defended map, with what squares are erased to;
+          ``flipping_random_mean`` and so on, in random order;
         - ``pcc_target_gradient``: correlation of the gradient's map of the manipulated picture with
           the gradient's target map;
         - ``pcc_target_transferred``: correlation of the defended map of the picture that was
-          manipulated for the gradient with the defended target map;
-        - ``pcc_target_fresh``: correlation of map and target map under noise that the attacker did
-          not know; NaN without noise.
+          manipulated for the gradient with the defended target map.
     """
     explainer, classes, original = result.explainer, result.classes, result.original_images
     plain = relevance_map(Gradient()(network, original, classes))
@@ -59,8 +63,11 @@ def defense_columns(
     drawn = torch.rand(plain.shape, generator=generator, dtype=torch.float64, device="cpu")
     shuffled = drawn.to(plain)
     curves = {
-        name: pixel_flipping(network, original, maps, classes, patch=patch).mean(dim=1)
+        f"{name}_{kind}": pixel_flipping(
+            network, original, maps, classes, patch=patch, erased_to=kind
+        ).mean(dim=1)
         for name, maps in (("flipping", result.original_maps), ("flipping_random", shuffled))
+        for kind in ERASED
     }
     plain_target = relevance_map(Gradient()(network, *targets))
     plain_after = relevance_map(Gradient()(network, result.images, classes))
@@ -70,17 +77,5 @@ def defense_columns(
         "top_k_gradient": metrics.top_k_overlap(result.original_maps, plain),
         "pcc_target_gradient": metrics.pcc(plain_after, plain_target),
         "pcc_target_transferred": metrics.pcc(transferred, result.target_maps),
-        "pcc_target_fresh": _under_fresh_noise(network, result, targets),
     }
     return {name: column.cpu().numpy() for name, column in columns.items()}
-
-
-def _under_fresh_noise(
-    network: nn.Module, result: Manipulation, targets: tuple[Tensor, Tensor]
-) -> Tensor:
-    """Correlate map and target map under noise that the attacker did not know; NaN without."""
-    judge = result.explainer.with_seed(1)
-    if judge == result.explainer:
-        return torch.full_like(result.maps[:, 0, 0], torch.nan)
-    maps = relevance_map(judge(network, result.images, result.classes))
-    return metrics.pcc(maps, relevance_map(judge(network, *targets)))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from explman_lite import controls, metrics
 from explman_lite.attack import Manipulation, Settings, attack_defense
 from explman_lite.bench.defense import defense_columns
-from explman_lite.bench.suites import Job
+from explman_lite.bench.jobs import Job
 from explman_lite.explainers.base import Explainer
 from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, UNPROTECTED
 from explman_lite.maps import relevance_map

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from explman_lite.bench.suites import Job
+from explman_lite.bench.jobs import Job
 from explman_lite.results import provenance, write_atomically
 
 _MANIFEST = "run.json"

@@ -10,9 +10,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from explman_lite.bench.cluster import Measured, measure_on_cluster
+from explman_lite.bench.jobs import Job, Suite
 from explman_lite.bench.measurement import measure
 from explman_lite.bench.parts import Parts
-from explman_lite.bench.suites import SUITES, Job, Suite
+from explman_lite.bench.suites import SUITES
 from explman_lite.pictures.collections import open_pictures
 from explman_lite.results import save_table
 
@@ -27,6 +28,7 @@ def run(
     data: str | None = None,
     smoke: bool = False,
     progress: bool = True,
+    command: str | None = None,
 ) -> pd.DataFrame:
     """Run a suite and write its table, a CSV with its provenance beside it.
 
@@ -53,6 +55,9 @@ def run(
         Only test the code, see `Suite.smoke`.
     progress : bool
         Show a progress bar.
+    command : str, optional
+        For the provenance, the command that computes the table again, where it is not that of
+        one of ``SUITES``.
 
     Returns
     -------
@@ -96,7 +101,7 @@ def run(
             "and the same command goes on from there"
         ) from None
     table = pd.concat([parts.load(job) for job in jobs], ignore_index=True)
-    command = _command(_known(suite).name, seed, limit, smoke)
+    command = command or _command(_known(suite).name, seed, limit, smoke)
     save_table(out / f"{name}.csv", table, command=command, **settings)
     parts.remove()
     return table

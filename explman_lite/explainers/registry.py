@@ -130,17 +130,17 @@ class DefenseCard:
         Its name in the recorded tables.
     title : str
         Its name in figures and menus.
-    family : {"none", "softplus", "noise"}
+    family : {"none", "softplus", "centred", "noise", "both"}
         What smooths the map.
     strength : float
-        β, or the number of samples; NaN where nothing smooths.
+        β, or the number of samples where there is no softplus; NaN where nothing smooths.
     wrap : callable
         Turns an explainer into the defended one.
     """
 
     name: str
     title: str
-    family: Literal["none", "softplus", "noise"]
+    family: Literal["none", "softplus", "centred", "noise", "both"]
     strength: float
     wrap: Callable[[Explainer], Explainer]
 
@@ -199,14 +199,14 @@ UNPROTECTED = "Gradient"
 """The name of the defence that does nothing, which all others are compared with."""
 
 
-def _softplus(beta: float) -> DefenseCard:
+def _softplus(beta: float, *, centred: bool = False) -> DefenseCard:
     """Return the card of β-smoothing."""
     return DefenseCard(
-        f"BetaSmoothing({beta:g})",
-        f"β = {beta:g}",
-        "softplus",
+        f"BetaSmoothing({beta:g}{', centred' * centred})",
+        f"β = {beta:g}{', centred' * centred}",
+        "centred" if centred else "softplus",
         beta,
-        partial(BetaSmoothing, beta=beta),
+        partial(BetaSmoothing, beta=beta, centred=centred),
     )
 
 
@@ -221,12 +221,30 @@ def _noise(samples: int) -> DefenseCard:
     )
 
 
+_UNIFORM = DefenseCard(
+    "SmoothGrad(10, uniform)",
+    "uniform noise, 10 samples",
+    "noise",
+    10,
+    lambda explainer: SmoothGrad(10, explainer=explainer, distribution="uniform"),
+)
+_BOTH = DefenseCard(
+    "SmoothGrad(10) of BetaSmoothing(5)",
+    "β = 5 and 10 samples",
+    "both",
+    5.0,
+    lambda explainer: SmoothGrad(10, explainer=BetaSmoothing(explainer, beta=5.0)),
+)
+
 DEFENSES: dict[str, DefenseCard] = {
     card.name: card
     for card in (
         DefenseCard(UNPROTECTED, "ReLU", "none", float("nan"), lambda explainer: explainer),
         *(_softplus(beta) for beta in (0.5, 0.8, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)),
-        *(_noise(samples) for samples in (2, 5, 10)),
+        *(_softplus(beta, centred=True) for beta in (0.5, 1.0, 2.0, 5.0, 10.0)),
+        *(_noise(samples) for samples in (10, 50)),
+        _UNIFORM,
+        _BOTH,
     )
 }
-"""The defences by name: none, smoothing by softplus, averaging over noise."""
+"""The defences by name: none, smoothing by softplus, averaging over noise, and both together."""

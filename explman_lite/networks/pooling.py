@@ -24,10 +24,17 @@ class SmoothMaxPool2d(nn.MaxPool2d):
     """
 
     sharpness: float
+    in_spreads: bool
 
     @classmethod
-    def of(cls, layer: nn.MaxPool2d, sharpness: float) -> SmoothMaxPool2d:
+    def of(
+        cls, layer: nn.MaxPool2d, sharpness: float, *, in_spreads: bool = False
+    ) -> SmoothMaxPool2d:
         """Round off a layer; ``sharpness`` is τ, positive: the larger, the closer to the maximum.
+
+        Counted ``in_spreads``, it is divided by the standard deviation of what is pooled, that of
+        each sample, so that one value suits layers of any scale. Derivatives take that for a
+        constant.
 
         Raises
         ------
@@ -43,7 +50,7 @@ class SmoothMaxPool2d(nn.MaxPool2d):
             layer.dilation,
             ceil_mode=layer.ceil_mode,
         )
-        smooth.sharpness = sharpness
+        smooth.sharpness, smooth.in_spreads = sharpness, in_spreads
         return smooth
 
     def hard(self) -> nn.MaxPool2d:
@@ -62,7 +69,12 @@ class SmoothMaxPool2d(nn.MaxPool2d):
         # PyTorch knows how many windows there are, ceil mode included; asked without numbers.
         size = super().forward(torch.empty(input.shape, device="meta")).shape[2:]
         windows = Windows(kernel, stride, padding, dilation, (size[0], size[1]))
-        return _LogSumExp.apply(input, windows, self.sharpness)  # type: ignore[no-any-return]
+        sharpness = input.new_tensor(self.sharpness)
+        if self.in_spreads:
+            spread = input.detach().std(dim=(1, 2, 3), correction=0, keepdim=True)
+            # Where all that is pooled is equal, any sharpness shares alike.
+            sharpness = sharpness / torch.where(spread > 0, spread, 1)
+        return _LogSumExp.apply(input, windows, sharpness)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """Show the sharpness too in the module's printout."""
@@ -114,7 +126,7 @@ class _LogSumExp(torch.autograd.Function):
     """The smooth maximum; the shares p of its derivative are computed with it, and kept."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, windows: Windows, sharpness: float) -> Tensor:
+    def forward(ctx: Any, images: Tensor, windows: Windows, sharpness: Tensor) -> Tensor:
         seen = windows.cut(images, -torch.inf)
         maxima = seen.amax(dim=0)
         # Less the maximum, which changes no share: so nothing can overflow.
@@ -122,7 +134,7 @@ class _LogSumExp(torch.autograd.Function):
         total = shares.sum(dim=0)
         ctx.save_for_backward(images, shares.div_(total))
         ctx.windows, ctx.sharpness = windows, sharpness
-        return maxima.add_(total.log_(), alpha=1 / sharpness)
+        return maxima.add_(total.log_().div_(sharpness))
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
@@ -136,7 +148,7 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, grad: Tensor, images: Tensor, shares: Tensor, windows: Windows, sharpness: float
+        ctx: Any, grad: Tensor, images: Tensor, shares: Tensor, windows: Windows, sharpness: Tensor
     ) -> Tensor:
         ctx.save_for_backward(grad, images, shares)
         ctx.windows, ctx.sharpness = windows, sharpness

@@ -92,7 +92,9 @@ def has_activations_to_round(network: Network) -> bool:
     return bool(_rectifiers(network))
 
 
-def round_pooling(network: Network, sharpness: float | None) -> Network:
+def round_pooling(
+    network: Network, sharpness: float | None, *, in_spreads: bool = False
+) -> Network:
     """Replace the maxima over windows alone, if there are any; None gives them back."""
     layers: dict[str, nn.MaxPool2d]
     if sharpness is None:
@@ -100,7 +102,10 @@ def round_pooling(network: Network, sharpness: float | None) -> Network:
         layers = {name: layer.hard() for name, layer in rounded.items()}
     else:
         check_positive(pooling=sharpness)
-        layers = {name: SmoothMaxPool2d.of(m, sharpness) for name, m in _pools(network).items()}
+        layers = {
+            name: SmoothMaxPool2d.of(layer, sharpness, in_spreads=in_spreads)
+            for name, layer in _pools(network).items()
+        }
     return network.with_layers(layers) if layers else network
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from explman_lite.pictures.digits import load_digits
 from explman_lite.pictures.photos import load_photo, photo_names
 
 DIGITS, PHOTOGRAPHS, IMAGENETTE, GENERATED = "digits", "photographs", "imagenette", "generated"
-SMALL_PHOTOGRAPHS, CROPS, IMAGENET = "small photographs", "crops", "imagenet"
+CROPS, IMAGENET = "crops", "imagenet"
 
 IMAGENET_SIZE = 20
 """How many pictures of ImageNet the extra ``explman-lite[imagenet]`` brings."""
@@ -214,8 +214,7 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
     Parameters
     ----------
     collection : str
-        `DIGITS`, `CROPS`, `PHOTOGRAPHS`, `SMALL_PHOTOGRAPHS`, `IMAGENET`, `IMAGENETTE` or
-        `GENERATED`.
+        `DIGITS`, `CROPS`, `PHOTOGRAPHS`, `IMAGENET`, `IMAGENETTE` or `GENERATED`.
     data : str, optional
         Folder for downloaded pictures; `default_folder` if not given.
 
@@ -238,7 +237,6 @@ def open_pictures(collection: str, data: str | None = None) -> Pictures:
         DIGITS: Digits,
         CROPS: Crops,
         PHOTOGRAPHS: Photographs,
-        SMALL_PHOTOGRAPHS: partial(Photographs, 96),
         IMAGENET: ImageNet,
         GENERATED: Generated,
     }

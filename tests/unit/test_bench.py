@@ -14,7 +14,7 @@ import explman_lite as el
 from explman_lite import bench, results
 from explman_lite.attack import search
 from explman_lite.bench import measurement, runner
-from explman_lite.bench.suites import balanced_pairs, crossed_pairs, ordered_pairs, random_pairs
+from explman_lite.bench.pairs import balanced_pairs, crossed_pairs, ordered_pairs, random_pairs
 
 
 def digits(*methods: str, batch: int = 2, steps: int = 4) -> bench.Suite:
@@ -58,7 +58,7 @@ def test_a_key_is_the_same_in_every_process_and_version():
         path_points=8,
         steps=None,
     )
-    assert job.key == "digits_vgg-LRP-ours-0003-0003-aa97e49f"
+    assert job.key == "digits_vgg-LRP-ours-0003-0003-2dbbe873"
     assert replace(job, steps=1).key != job.key
 
 
@@ -72,8 +72,9 @@ def test_suites_hold_what_they_promise():
         "imagenet": 6 * 100,
         "paper": (6 + 3) * 2 * 100,
         "architectures": 4 * 100,
-        "defense": 14 * 100,
-        "defense-photos": 12 * 6,
+        "step-sizes": 16 * 4 * 20,
+        "defense": (15 + 4 + 1 + 2) * 100,
+        "budgets": 3 * 14 * 20,
     }
     assert all(len(job.pairs) == 1 for job in bench.SUITES["paper"].jobs())
 
@@ -109,6 +110,16 @@ def test_crossed_pairs_are_of_different_groups_and_use_each_equally_often():
         used = [getattr(pair, role) for pair in pairs]
         assert len(set(used)) == 90
         assert {[index % 10 for index in used].count(group) for group in range(10)} == {9}
+
+
+def test_pairs_to_choose_settings_on_are_none_of_those_that_are_judged():
+    judged, chosen = (
+        {index for pair in bench.SUITES[name].draw(0) for index in pair[1:]}
+        for name in ("defense", "step-sizes")
+    )
+    assert len(judged) == 300
+    assert len(chosen) == 60
+    assert not judged & chosen
 
 
 def test_a_limit_takes_the_first_pairs_and_a_seed_draws_others():
@@ -245,14 +256,14 @@ def test_an_interrupted_run_resumes_and_recomputes_nothing(tmp_path, monkeypatch
 
 
 def test_half_an_attack_is_no_result(monkeypatch):
-    original = search._Search._differentiate
+    original = search.Search._differentiate
 
     def interrupted(self, step, *rest):
         if step == 2:
             raise KeyboardInterrupt
         return original(self, step, *rest)
 
-    monkeypatch.setattr(search._Search, "_differentiate", interrupted)
+    monkeypatch.setattr(search.Search, "_differentiate", interrupted)
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         bench.measure(digits("Gradient").jobs(limit=1)[0])
 

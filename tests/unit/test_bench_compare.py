@@ -7,7 +7,7 @@ from scipy import stats
 
 from explman_lite import bench
 from explman_lite.bench import compare
-from explman_lite.bench.suites import ordered_pairs
+from explman_lite.bench.pairs import ordered_pairs
 
 
 def width(interval):

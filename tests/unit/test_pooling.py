@@ -81,6 +81,27 @@ def test_of_equals_each_gets_its_share():
     assert gradient.flatten().tolist() == [0.25] * 4
 
 
+def test_a_sharpness_in_spreads_suits_layers_of_any_scale(image):
+    layer = SmoothMaxPool2d.of(nn.MaxPool2d(2), 3.0, in_spreads=True)
+    batch = torch.stack([image, 2 + image.flip(0), 1e-3 * image]).unsqueeze(1)
+    pooled = layer(batch)
+    spread = image.std(correction=0).item()
+    torch.testing.assert_close(
+        pooled[:2], SmoothMaxPool2d.of(nn.MaxPool2d(2), 3.0 / spread)(batch[:2])
+    )
+    torch.testing.assert_close(pooled[2], 1e-3 * pooled[0])
+    torch.testing.assert_close(layer(batch[1:2]), pooled[1:2])
+
+
+def test_equals_have_no_spread_and_are_pooled_all_the_same():
+    x = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    layer = SmoothMaxPool2d.of(nn.MaxPool2d(2), 5.0, in_spreads=True)
+    (gradient,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    (curvature,) = torch.autograd.grad(gradient.sum(), x)
+    assert gradient.isfinite().all()
+    assert curvature.isfinite().all()
+
+
 @pytest.fixture(scope="module")
 def digits() -> tuple[el.Network, Tensor]:
     return el.load_model("digits_vgg").double(), el.load_digits()[0][:2].double()
