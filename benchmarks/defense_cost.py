@@ -1,9 +1,9 @@
 """Measure what a smoothed explanation costs: time, in gradient explanations, and accuracy.
 
+python benchmarks/defense_cost.py
+
 The accuracy is that of the network that is explained, on the held-out crops: with softplus in place
 of its ReLUs where the map is smoothed by that.
-
-python benchmarks/defense_cost.py
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,7 @@ import pytest
 
 from bookkit.__main__ import main
 from bookkit.places import ROOT
-from bookkit.recorded import defense, suites
+from bookkit.recorded import suites
 
 
 def test_make_calls_only_commands_that_there_are(capsys):
@@ -17,22 +17,13 @@ def test_make_calls_only_commands_that_there_are(capsys):
     assert {"slides", "archives", "execute"} == set(called) < commands
 
 
-@pytest.mark.parametrize(
-    ("module", "tabulate", "suite", "column", "title"),
-    [
-        (suites, suites.targets, "digits", "pcc_target", "after noise of its spectrum"),
-        (defense, defense.protection, "defense", "pcc_original", "by noise of its spectrum"),
-    ],
-    ids=["targets", "protection"],
-)
-def test_noise_with_the_attacks_spectrum_is_shown_where_it_was_recorded(
-    monkeypatch, module, tabulate, suite, column, title
-):
-    table = module.recorded(suite).drop(columns=f"{column}_spectrum", errors="ignore")
-    monkeypatch.setattr(module, "recorded", lambda name: table)
-    without = tabulate(suite)
+def test_noise_with_the_attacks_spectrum_is_shown_where_it_was_recorded(monkeypatch):
+    column, title = "pcc_target_spectrum", "after noise of its spectrum"
+    table = suites.recorded("photos").drop(columns=column, errors="ignore")
+    monkeypatch.setattr(suites, "recorded", lambda name: table)
+    without = suites.targets("photos")
     assert title not in without
-    table = table.assign(**{f"{column}_spectrum": 0.4321})
-    shown = tabulate(suite)
+    table = table.assign(**{column: 0.4321})
+    shown = suites.targets("photos")
     assert shown.drop(columns=title).equals(without)
     assert shown[title].str.startswith("0.43").all()

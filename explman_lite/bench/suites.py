@@ -124,6 +124,7 @@ SUITES: dict[str, Suite] = {
             tuple(Case("efficientnet_lite0", method) for method in METHODS),
             partial(balanced_pairs, available=IMAGENET_SIZE, rounds=5),
             batch=20,
+            precision="float32",
             path_points=4,
         ),
         Suite(
