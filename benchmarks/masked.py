@@ -49,9 +49,9 @@ CARRIED = [("crops_vgg", 0), ("crops_vgg_softplus", 0)]
 
 def trained(name: str, seed: int) -> nn.Module:
     """Train a network from a seed, once: it is kept where PyTorch keeps what it downloads."""
-    kept = TRAINED / f"{name}-{seed}.pt"
     if (name, seed) in CARRIED:
-        kept = small.CHECKPOINTS / f"{name}.pt"
+        return card_of(name).load()
+    kept = TRAINED / f"{name}-{seed}.pt"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         torch.save(train(BUILD[name], seed).state_dict(), kept)

@@ -8,7 +8,8 @@
      run(x, how)         y, and what the others need to know of x ("kept");
      along(kept, dx)     J dx: how y moves when x moves along dx;
      back(kept, g)       Jᵀ g: what a gradient by y is by x;
-     bend(kept, dx, g)   how Jᵀ g itself moves when x moves along dx; zero where f is linear.
+     bend(kept, dx, g, dy)   how Jᵀ g itself moves when x moves along dx, and y along dy;
+                             zero where f is linear.
 
    The first three make up a gradient, the fourth makes an explanation differentiable
    (Pearlmutter, 1994, "Fast exact multiplication by the Hessian").
@@ -123,14 +124,9 @@
     }
   }
 
-  /* ReLU, or a softplus: log(1 + exp(βz)) / β, less log(2) / β where it is centred. A layer with a
-     β of its own was trained with centred softplus, and keeps it. */
+  /* ReLU, or a softplus: log(1 + exp(βz)) / β, less log(2) / β where it is centred. */
   class Activation {
-    constructor({ beta }) {
-      this.own = beta === undefined ? null : { beta, centred: true };
-    }
-    run(z, how) {
-      const { beta, centred } = this.own ?? how;
+    run(z, { beta, centred }) {
       const y = new Float64Array(z.length), slope = new Float64Array(z.length);
       if (beta === Infinity) {
         for (let i = 0; i < z.length; i++)
@@ -199,8 +195,8 @@
         for (let p = 0; p < 4; p++) d[this.first[k] + this.places[p]] = shares[4 * k + p] * g[k];
       return d;
     }
-    bend(kept, dx, g) {
-      const d = new Float64Array(4 * this.windows), dy = this.along(kept, dx);
+    bend(kept, dx, g, dy) {
+      const d = new Float64Array(4 * this.windows);
       for (let k = 0; k < this.windows; k++)
         for (let p = 0; p < 4; p++) {
           const moved = kept.sharpness * kept.shares[4 * k + p] * (this.at(dx, k, p) - dy[k]);
@@ -251,17 +247,14 @@
     /* How that gradient moves when the pixels move along v. The Hessian is symmetric, so it is also
        the gradient by the pixels of <v, gradient>. */
     second({ kept }, { arriving }, v) {
-      const directions = [];
-      let dx = v;
-      this.layers.forEach((layer, k) => {
-        directions.push(dx);
-        dx = layer.along(kept[k], dx);
-      });
-      let h = new Float64Array(dx.length);
+      const directions = [v]; // of what goes into each layer, and at last of the logits
+      this.layers.forEach((layer, k) => directions.push(layer.along(kept[k], directions[k])));
+      let h = new Float64Array(directions.at(-1).length);
       for (let k = this.layers.length - 1; k >= 0; k--) {
         const layer = this.layers[k];
         h = layer.back(kept[k], h);
-        if (layer.bend) h = sum(h, layer.bend(kept[k], directions[k], arriving[k]));
+        if (layer.bend)
+          h = sum(h, layer.bend(kept[k], directions[k], arriving[k], directions[k + 1]));
       }
       return h;
     }

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import explman_lite as el
-from bookkit.recorded.suites import spread, succeeded
+from bookkit.recorded.suites import reached, spread, succeeded
 from bookkit.recorded.tables import recorded
 from explman_lite.bench import ERASED, bootstrap_interval, paired_difference
 from explman_lite.bench.suites import PAPER_DEFENSE
@@ -28,36 +28,37 @@ NAMES = {
 RELU, TRAINED = NAMES[UNPROTECTED], "trained with softplus"
 
 
-def photograph(crops: pd.Series) -> pd.Series:
-    """Return which photograph each crop is of."""
-    return crops.astype(str).str.split().str[0]
+def gained(suite: str) -> pd.DataFrame:
+    """Read a table, with what each attack gained."""
+    table = recorded(suite)
+    return table.assign(gain=table.pcc_target - table.pcc_target_unattacked)
 
 
 def by_map() -> dict[str, pd.DataFrame]:
-    """Group the audit's rows by the map that was attacked, with what the attack gained.
+    """Group the audit's rows by the map that was attacked.
 
     Where a map is averaged over noise, the attacker knows the noise or does not.
     """
+    rows = _by_case()
     groups = {}
     for method, title in NAMES.items():
         noisy = el.DEFENSES[method].family in {"noise", "both"}
         for settings, knows in (("adaptive", ", known"), ("unseen", ", unseen")):
-            groups[title + knows * noisy, settings] = _rows("crops_vgg", method, settings)
-    groups[TRAINED, "adaptive"] = _rows("crops_vgg_softplus", UNPROTECTED, "adaptive")
-    return {label: rows for (label, _), rows in groups.items() if len(rows)}
+            if ("crops_vgg", method, settings) in rows:
+                groups[title + knows * noisy] = rows["crops_vgg", method, settings]
+    return groups | {TRAINED: rows["crops_vgg_softplus", UNPROTECTED, "adaptive"]}
 
 
-def _rows(model: str, method: str, settings: str) -> pd.DataFrame:
-    table = recorded("defense")
-    chosen = (table.model == model) & (table.method == method) & (table.settings == settings)
-    rows = table[chosen].set_index("pair", drop=False)
-    return rows.assign(gain=rows.pcc_target - rows.pcc_target_unattacked)
+def _by_case() -> dict[tuple[str, str, str], pd.DataFrame]:
+    """Group the audit's rows by network, method and attack."""
+    table = gained("defense").set_index("pair", drop=False)
+    return dict(list(table.groupby(["model", "method", "settings"])))
 
 
 def forged() -> pd.Index:
     """Return the pairs on which the attack of the ReLU map succeeds, as far as maps go."""
     rows = by_map()[RELU]
-    return rows.index[rows.class_kept & (rows.pcc_target > 0.7)]
+    return rows.index[reached(rows)]
 
 
 def within(low: float, high: float) -> str:
@@ -76,18 +77,16 @@ def median_within(rows: pd.DataFrame, column: str) -> str:
     return f"{decimals(rows[column].median())}\u00a0{within(*interval)}"
 
 
-def difference_within(
-    first: pd.DataFrame, second: pd.DataFrame, column: str, among: pd.Index | None = None
-) -> str:
+def difference_within(first: pd.DataFrame, second: pd.DataFrame, column: str) -> str:
     """Write the median difference of the same pairs, with its interval by photograph."""
-    pairs = first.index if among is None else among
-    one, two = first.loc[pairs], second.loc[pairs]
-    found = paired_difference(one[column], two[column], *_photographs(one))
+    second = second.loc[first.index]
+    found = paired_difference(first[column], second[column], *_photographs(first))
     return f"{decimals(found.difference)}\u00a0{within(*found.interval)}"
 
 
-def _photographs(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    return photograph(rows.source), photograph(rows.target)
+def _photographs(rows: pd.DataFrame) -> list[pd.Series]:
+    """Return which photographs the crops of each pair are of."""
+    return [crops.str.split().str[0] for crops in (rows.source, rows.target)]
 
 
 def protection() -> pd.DataFrame:
@@ -102,9 +101,7 @@ def protection() -> pd.DataFrame:
             "gain less the ReLU map's": (
                 "–" if label == RELU else difference_within(rows, groups[RELU], "gain")
             ),
-            "reached": (
-                f"{(rows.loc[pairs].class_kept & (rows.loc[pairs].pcc_target > 0.7)).mean():.0%}"
-            ),
+            "reached": f"{reached(rows.loc[pairs]).mean():.0%}",
             "class kept": f"{rows.class_kept.mean():.0%}",
         }
         for label, rows in groups.items()
@@ -171,26 +168,25 @@ def transfer() -> pd.DataFrame:
 
 def settings() -> pd.DataFrame:
     """Tabulate the paper's small equal steps beside ours, on the plain and on a smoothed map."""
+    cases = _by_case()
     return pd.DataFrame(
         {
             "attack": label,
-            "map": shown,
+            "map": NAMES[method],
             "gain": median_within(rows, "gain"),
             "honest map: after (PCC)": spread(rows.pcc_original),
             "picture (SSIM)": f"{rows.image_ssim.median():.2f}",
             "largest change (grey levels)": f"{255 * rows.image_linf.median():.1f}",
         }
         for name, label in (("paper", "500 equal steps, as the paper"), ("adaptive", "ours"))
-        for method, shown in ((UNPROTECTED, RELU), (PAPER_DEFENSE, NAMES[PAPER_DEFENSE]))
-        for rows in [_rows("crops_vgg", method, name)]
+        for method in (UNPROTECTED, PAPER_DEFENSE)
+        for rows in [cases["crops_vgg", method, name]]
     )
 
 
 def step_sizes() -> pd.DataFrame:
     """Tabulate what each step size gains with each map, on pairs that the audit does not use."""
-    table = recorded("step-sizes")
-    table = table.assign(gain=table.pcc_target - table.pcc_target_unattacked)
-    gains = table.pivot_table(
+    gains = gained("step-sizes").pivot_table(
         index=["model", "method"], columns="settings", values="gain", aggfunc="median", sort=False
     )
     names = [
@@ -205,7 +201,7 @@ def step_sizes() -> pd.DataFrame:
 def over_beta() -> Figure:
     """Draw what the attack gains, and what the smoothed network still reads, for each β."""
     groups = by_map()
-    costs = recorded("defense_cost").query("model == 'crops_vgg'").set_index("method")
+    accuracies = recorded("defense_cost").set_index(["model", "method"]).accuracy
     figure, (gain, accuracy) = plt.subplots(2, 1, figsize=(6.4, 6), sharex=True)
     for family, label, colour, style in (
         ("softplus", "softplus", AFTER, "o-"),
@@ -217,20 +213,14 @@ def over_beta() -> Figure:
         ends = np.array([bootstrap_interval(r.gain, *_photographs(r)) for r in rows])
         gain.fill_between(betas, *ends.T, color=colour, alpha=0.15, linewidth=0)
         gain.plot(betas, [r.gain.median() for r in rows], style, color=colour, label=label)
-        accuracy.plot(betas, [costs.accuracy[card.name] for card in cards], style, color=colour)
-    lines = {
-        RELU: ("ReLU", "0.35", ":"),
-        TRAINED: ("trained with it (β = 1)", THIRD, "-."),
-    }
-    reads = {
-        RELU: costs.accuracy[UNPROTECTED],
-        TRAINED: recorded("defense_cost")
-        .set_index(["model", "method"])
-        .accuracy["crops_vgg_softplus", UNPROTECTED],
-    }
-    for name, (label, colour, style) in lines.items():
+        read = [accuracies["crops_vgg", card.name] for card in cards]
+        accuracy.plot(betas, read, style, color=colour)
+    for name, model, label, colour, style in (
+        (RELU, "crops_vgg", "ReLU", "0.35", ":"),
+        (TRAINED, "crops_vgg_softplus", "trained with it (β = 1)", THIRD, "-."),
+    ):
         gain.axhline(groups[name].gain.median(), color=colour, linestyle=style, label=label)
-        accuracy.axhline(reads[name], color=colour, linestyle=style)
+        accuracy.axhline(accuracies[model, UNPROTECTED], color=colour, linestyle=style)
     gain.set(ylabel="gain towards the target (PCC)", ylim=(0, None))
     gain.legend(fontsize=8)
     accuracy.set(ylabel="crops read correctly", ylim=(0, 1), xlabel="β", xscale="log")
@@ -305,11 +295,8 @@ def masked(suite: str) -> pd.DataFrame:
 
     A cell holds what the networks of several seeds come to, in order.
     """
-    table = recorded(suite)
-    table = table.assign(
-        gain=table.pcc_target - table.pcc_target_unattacked,
-        kind=table.model.str.replace(r"-\d$", "", regex=True).map(_KINDS),
-    )
+    table = gained(suite)
+    table = table.assign(kind=table.model.str.replace(r"-\d$", "", regex=True).map(_KINDS))
     accuracy = recorded("masked-networks").set_index("model").accuracy
     lines = []
     for (kind, method), rows in table.groupby(["kind", "method"], sort=False):

@@ -128,9 +128,14 @@ def originals(suite: str) -> pd.DataFrame:
     return table
 
 
+def reached(table: pd.DataFrame) -> pd.Series:
+    """Return which attacks keep the class and reach the target."""
+    return table.class_kept & (table.pcc_target > REACHED)
+
+
 def succeeded(table: pd.DataFrame) -> pd.Series:
-    """Return which attacks keep the class, reach the target, and spare the picture."""
-    return table.class_kept & (table.pcc_target > REACHED) & (table.image_ssim > LIKE)
+    """Return which attacks do so and spare the picture."""
+    return reached(table) & (table.image_ssim > LIKE)
 
 
 def success(suite: str) -> pd.DataFrame:

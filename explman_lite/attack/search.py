@@ -17,10 +17,7 @@ from explman_lite.attack.box import into_box, into_exact_box
 from explman_lite.attack.loss import manipulation_loss
 from explman_lite.attack.result import AttackStep
 from explman_lite.attack.settings import Settings
-from explman_lite.explainers.base import (
-    Explainer,
-    names_what_has_no_gradient,
-)
+from explman_lite.explainers.base import Explainer, names_what_has_no_gradient
 from explman_lite.maps import in_single, relevance_map
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.smoothing import (

@@ -9,12 +9,7 @@ from itertools import product
 
 from explman_lite.attack import Settings
 from explman_lite.bench.jobs import Attack, Case, Suite
-from explman_lite.bench.pairs import (
-    balanced_pairs,
-    crossed_pairs,
-    ordered_pairs,
-    random_pairs,
-)
+from explman_lite.bench.pairs import balanced_pairs, crossed_pairs, ordered_pairs, random_pairs
 from explman_lite.explainers.registry import DEFENSES, EXPLAINERS, UNPROTECTED
 from explman_lite.pictures.collections import (
     CROPS,
@@ -59,13 +54,12 @@ _WITH_NOISE = tuple(
 )
 
 
-def _within(levels: float, steps: int, share: float = 1 / 2) -> Settings:
-    """Attack within a box of so many grey levels, in steps of a share of it.
+def _within(epsilon: float, steps: int, share: float = 1 / 2) -> Settings:
+    """Attack within a box, in steps of a share of it.
 
     Without the box, the attacker of a smoother map takes larger steps away from the picture, and
     gets further.
     """
-    epsilon = levels / 255
     return Settings(steps=steps, lr=share * epsilon, epsilon=epsilon)
 
 
@@ -75,16 +69,19 @@ def _expected(settings: Settings) -> Settings:
 
 
 _STEP_SIZES = {
-    f"ε over {part}": Attack(_expected(_within(8, steps=50, share=1 / part)))
+    f"ε over {part}": Attack(_expected(_within(EPSILON, steps=50, share=1 / part)))
     for part in (1, 2, 4, 8)
 }
 _BUDGETS = {
-    **{f"{levels} levels": Attack(_within(levels, steps=100)) for levels in (1, 2, 4, 8, 16, 32)},
-    **{f"{steps} steps": Attack(_within(8, steps)) for steps in (10, 25, 50, 200, 400)},
-    "four searches": Attack(_within(8, steps=100), searches=4),
+    **{
+        f"{levels} levels": Attack(_within(levels / 255, steps=100))
+        for levels in (1, 2, 4, 8, 16, 32)
+    },
+    **{f"{steps} steps": Attack(_within(EPSILON, steps)) for steps in (10, 25, 50, 200, 400)},
+    "four searches": Attack(_within(EPSILON, steps=100), searches=4),
     "no box": Attack(Settings(steps=400, lr=0.02)),
     # A step too short to matter: the best of so many random pictures of the box.
-    "random search": Attack(replace(_within(8, steps=1), lr=1e-9), searches=100),
+    "random search": Attack(replace(_within(EPSILON, steps=1), lr=1e-9), searches=100),
 }
 """More and more grey levels, then steps, then any picture; at last nothing but luck."""
 
@@ -171,8 +168,8 @@ SUITES: dict[str, Suite] = {
             + tuple(Case("crops_vgg", name, "paper") for name in (UNPROTECTED, PAPER_DEFENSE)),
             partial(crossed_pairs, groups=_GROUPS, count=100),
             attacks={
-                "adaptive": Attack(_within(8, steps=50)),
-                "unseen": Attack(_expected(_within(8, steps=50))),
+                "adaptive": Attack(_within(EPSILON, steps=50)),
+                "unseen": Attack(_expected(_within(EPSILON, steps=50))),
                 "paper": Attack(Settings.paper("Gradient", "crops_vgg", against_smoothing=True)),
             },
             measures=("defense",),

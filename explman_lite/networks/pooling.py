@@ -69,7 +69,7 @@ class SmoothMaxPool2d(nn.MaxPool2d):
         # PyTorch knows how many windows there are, ceil mode included; asked without numbers.
         size = super().forward(torch.empty(input.shape, device="meta")).shape[2:]
         windows = Windows(kernel, stride, padding, dilation, (size[0], size[1]))
-        sharpness = input.new_tensor(self.sharpness)
+        sharpness: float | Tensor = self.sharpness
         if self.in_spreads:
             spread = input.detach().std(dim=(1, 2, 3), correction=0, keepdim=True)
             # Where all that is pooled is equal, any sharpness shares alike.
@@ -126,7 +126,7 @@ class _LogSumExp(torch.autograd.Function):
     """The smooth maximum; the shares p of its derivative are computed with it, and kept."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, windows: Windows, sharpness: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor, windows: Windows, sharpness: float | Tensor) -> Tensor:
         seen = windows.cut(images, -torch.inf)
         maxima = seen.amax(dim=0)
         # Less the maximum, which changes no share: so nothing can overflow.
