@@ -9,7 +9,7 @@ address    the repository's address, and what follows from it
 chapters   the list of chapters, and how to read one
 links      where a link of a page or chapter leads, on the site
 execute    running the notebooks and storing their outputs
-live       the networks of the live attack, as scripts for a page
+live       the pictures and networks of the live attack, as scripts for a page
 gift       the item bank as learning platforms import it
 recorded   tables and figures drawn from ``results/``
 slides     a deck of each chapter, with its templates

@@ -1,16 +1,43 @@
-"""The networks of the live attack, as scripts that a page loads when the reader asks for them."""
+"""The pictures and networks of the live attack, as scripts for a page.
+
+The pictures come with the page; a network is loaded when the reader asks for it.
+"""
 
 import base64
 import json
 from typing import Any
 
+import matplotlib
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import explman_lite as el
+from explman_lite.figures import MAP_COLOURS
 from explman_lite.networks.zoo import card_of
 
 CHANNELS = {"crops_vgg": 3, "digits_vgg": 1}
 """The networks that a reader can attack in a page, and the channels of their pictures."""
+
+CROPS = {
+    62: "astronaut: Eileen Collins",
+    63: "chelsea: the eye of a cat",
+    14: "china: the roof of a temple",
+    56: "coffee: the rim of a cup",
+    27: "flower: petals",
+    35: "galaxies",
+    36: "motorcycle: its wheel",
+    28: "retina: blood vessels",
+    66: "rocket: the tower beside it",
+    42: "tissue: cells",
+}
+"""Which of the test crops come with the page, one of each class, and what they show."""
+
+
+def packed(numbers: NDArray[Any]) -> str:
+    """Write numbers, the lowest byte first, as letters."""
+    return base64.b64encode(numbers.astype(numbers.dtype.newbyteorder("<")).tobytes()).decode()
 
 
 def plan(name: str) -> tuple[list[dict[str, Any]], list[Tensor]]:
@@ -46,6 +73,39 @@ def script(name: str) -> str:
     """Write a network as a script that adds it to ``explmanNetworks``."""
     layers, weights = plan(name)
     numbers = np.concatenate([weight.detach().numpy().ravel() for weight in weights])
-    packed = base64.b64encode(numbers.astype("<f4").tobytes()).decode()
-    network = {"plan": layers, "channels": CHANNELS[name], "weights": packed}
+    network = {"plan": layers, "channels": CHANNELS[name], "weights": packed(numbers)}
     return f"(globalThis.explmanNetworks ??= {{}})[{json.dumps(name)}] = {json.dumps(network)};\n"
+
+
+def _kind(network: str, images: Tensor, names: list[str], scale: int) -> dict[str, Any]:
+    """Describe pictures as whole numbers, which they are multiples of 1 / ``scale`` of."""
+    whole = (images * scale).round().numpy().astype("<u1" if scale < 256 else "<u2")
+    return {
+        "network": network,
+        "classes": el.class_names(network),
+        "side": images.shape[-1],
+        "channels": images.shape[1],
+        "names": names,
+        "scale": scale,
+        "pixels": packed(whole),
+    }
+
+
+def pictures() -> str:
+    """Write the pictures, and the colours of maps, as a script that sets ``explmanPictures``."""
+    crops, _ = el.load_crops("test")
+    digits, labels = el.load_digits("test")
+    right = el.load_model("digits_vgg")(digits).argmax(dim=1) == labels
+    first = [int(torch.nonzero(right & (labels == digit))[0]) for digit in range(10)]
+    colours = matplotlib.colormaps[MAP_COLOURS](np.arange(256), bytes=True)[:, :3]
+    found = {
+        "crops": _kind("crops_vgg", crops[list(CROPS)], list(CROPS.values()), 255),
+        "digits": _kind("digits_vgg", digits[first], [f"a {digit}" for digit in range(10)], 1024),
+        "colours": packed(colours),
+    }
+    return f"globalThis.explmanPictures = {json.dumps(found)};\n"
+
+
+def scripts() -> dict[str, str]:
+    """List the generated scripts by their names."""
+    return {"pictures.js": pictures()} | {f"{name}.js": script(name) for name in CHANNELS}

@@ -42,6 +42,17 @@ def test_every_provenance_belongs_to_a_table():
     }
 
 
+def test_the_live_attack_reaches_what_its_pages_say():
+    table = load_table(RESULTS / "live_example.csv").set_index("settings")
+    assert table.class_kept.all()
+    assert (255 * table.image_linf <= 8.001).all()
+    assert (table.pcc_target_before < 0.1).all()
+    passed = table.pcc_target >= 0.8
+    assert passed[passed].index.tolist() == ["as it stands", "with patience"]
+    assert table.pcc_target["pooling as it is"] < 0.6
+    assert table.pcc_target["not known"] < 0.3
+
+
 def test_the_cat_is_explained_by_a_cup():
     table = load_table(RESULTS / "cat_to_coffee.csv").set_index("steps")
     assert (table.ssim_target >= 0.6).all()

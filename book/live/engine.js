@@ -15,8 +15,10 @@
    (Pearlmutter, 1994, "Fast exact multiplication by the Hessian").
 
    "how" says how kinks are treated: { beta, centred } of the softplus in place of ReLU, and
-   { pooling }, the sharpness of log-sum-exp in place of the maximum. Infinity keeps the kink. */
-(function (root) {
+   { pooling }, the sharpness of log-sum-exp in place of the maximum. Infinity keeps the kink.
+
+   All of it is one function, whose text a page can hand to a worker. */
+function explmanEngine(root) {
   "use strict";
 
   const KINKS = { beta: Infinity, centred: false, pooling: Infinity };
@@ -214,7 +216,7 @@
     /* plan: a list of { kind, … }; weights: all weights and biases, layer by layer. */
     constructor(plan, weights) {
       let at = 0;
-      const take = (count) => Float64Array.from(weights.subarray(at, (at += count)));
+      const take = (count) => new Float64Array(weights.subarray(at, (at += count)));
       this.layers = plan.map((given) => {
         const taps = { conv: 9, dense: 1 }[given.kind];
         const parts = taps ? [take(given.inputs * given.outputs * taps), take(given.outputs)] : [];
@@ -269,6 +271,13 @@
   const largest = (a) => a.reduce((best, v, i) => (v > a[best] ? i : best), 0);
   const one = (index, length) => Float64Array.from({ length }, (_, i) => (i === index ? 1 : 0));
 
+  /* The Pearson correlation of two maps. */
+  function correlation(a, b) {
+    const ma = mean(a), mb = mean(b);
+    const together = mean(a.map((v, i) => (v - ma) * (b[i] - mb)));
+    return together / (spread(a) * spread(b));
+  }
+
   /* Sum absolute gradients over the channels; scale to mean 1. */
   function relevance(gradient, channels) {
     const plane = gradient.length / channels, map = new Float64Array(plane);
@@ -277,33 +286,43 @@
     return { map: map.map((v) => v / scale), scale };
   }
 
-  /* Explain a logit, the largest if none is named. */
-  function explain(network, x, channels, how = KINKS, named = null) {
-    const trace = network.forward(x, how), label = named ?? largest(trace.logits);
+  /* The map of a logit, from what a forward pass kept. */
+  function explain(network, trace, channels, label) {
     const pass = network.backward(trace, one(label, trace.logits.length));
-    return { ...relevance(pass.gradient, channels), trace, pass, label, logits: trace.logits };
+    return { ...relevance(pass.gradient, channels), pass };
   }
 
   /* ‖h − hᵗ‖² + γ ‖g − g⁰‖², each in units of its own, and its gradient by the pixels.
 
-     "shown" is how the map is computed that the attacker aims at, "read" how the output is. */
-  function loss(network, x, channels, { shown, read, label, target, logits0, gamma }) {
-    const at = explain(network, x, channels, shown, label), { map, scale } = at;
+     "shown" is how the map is computed that the attacker aims at, "read" how the output is.
+     Between its passes it yields, so that a page can breathe; `finish` gives what it returns. */
+  function* loss(network, x, channels, { shown, read, label, target, logits0, gamma }) {
+    const trace = network.forward(x, shown);
+    yield;
+    const { map, scale, pass } = explain(network, trace, channels, label);
     const pixels = map.length, error = map.map((h, i) => h - target[i]);
     const mapTerm = error.reduce((s, e) => s + e * e, 0) / pixels;
     // Through the scale to mean 1, which every pixel moves, and the absolute value.
     const common = error.reduce((s, e, i) => s + e * map[i], 0) / pixels;
-    const v = at.pass.gradient.map(
+    const v = pass.gradient.map(
       (g, i) => (2 * Math.sign(g) * (error[i % pixels] - common)) / (pixels * scale)
     );
-    const mapPart = network.second(at.trace, at.pass, v);
-    const output = shown === read ? at.trace : network.forward(x, read);
+    yield;
+    const mapPart = network.second(trace, pass, v);
+    yield;
+    const output = shown === read ? trace : network.forward(x, read);
     const change = output.logits.map((z, i) => z - logits0[i]);
     const unit = logits0.length * (variance(logits0) || 1);
     const outputTerm = change.reduce((s, c) => s + c * c, 0) / unit;
     const u = change.map((c) => (2 * gamma * c) / unit);
     const gradient = sum(mapPart, network.backward(output, u).gradient);
     return { map, mapTerm, outputTerm, logits: output.logits, gradient };
+  }
+
+  function finish(passes) {
+    let at = passes.next();
+    while (!at.done) at = passes.next();
+    return at.value;
   }
 
   // ---------------------------------------------------------------- the search
@@ -319,11 +338,13 @@
     knows: true, // whether the attacker knows of it
   };
 
-  /* Adam on the pixels, a step at a time, so that a page can draw in between. */
+  /* Adam on the pixels. Yields what it found at each picture before it takes the step, and nothing
+     in the middle of one; returns the last picture. */
   function* attack(network, x0, channels, target, given = {}) {
     const set = { ...SETTINGS, ...given };
-    const { logits, label } = explain(network, x0, channels);
-    const goal = target.map((v) => v / (mean(target) || 1));
+    const { logits } = network.forward(x0), label = largest(logits);
+    yield;
+    const unit = mean(target) || 1, goal = target.map((v) => v / unit);
     const x = Float64Array.from(x0);
     const first = new Float64Array(x.length), second = new Float64Array(x.length);
     const [keep1, keep2] = set.momentum;
@@ -334,7 +355,7 @@
       const smooth = set.defence && set.knows;
       const read = { beta: smooth ? Infinity : beta, centred: false, pooling };
       const shown = smooth ? { ...set.defence, beta: Math.min(set.defence.beta, beta), pooling } : read;
-      const found = loss(network, x, channels, { shown, read, label, target: goal, logits0: logits, gamma: set.gamma });
+      const found = yield* loss(network, x, channels, { shown, read, label, target: goal, logits0: logits, gamma: set.gamma });
       yield { step, beta, pooling, x, ...found };
       const rate = set.lr * oneCycle(f);
       for (let i = 0; i < x.length; i++) {
@@ -351,5 +372,9 @@
     return x;
   }
 
-  root.explman = { Network, KINKS, SETTINGS, relevance, explain, loss, attack };
-})(typeof globalThis === "undefined" ? self : globalThis);
+  root.explman = {
+    Network, KINKS, SETTINGS, largest, mean, correlation, relevance, explain, loss, finish, attack,
+  };
+}
+
+explmanEngine(globalThis);

@@ -67,6 +67,11 @@ def of_step(model: str, what: str, *, by: str = "ours") -> float:
     return float(table.loc[(model, "Gradient", by), what])
 
 
+def of_live(settings: str) -> float:
+    """Return a map's correlation with its target after a run of the live attack."""
+    return float(recorded("live_example").set_index("settings").pcc_target[settings])
+
+
 def photos(method: str) -> pd.DataFrame:
     """Return the attacks of a method on photographs."""
     table = recorded("photos")
@@ -118,6 +123,11 @@ def paper_steps() -> dict[str, int]:
 NUMBERS: dict[str, Callable[[], str]] = {
     "cat-pcc": lambda: decimals(cat().pcc_target),
     "cat-picture-ssim": lambda: decimals(cat().image_ssim),
+    "live": lambda: decimals(of_live("as it stands")),
+    "live-second": lambda: decimals(of_live("second challenge")),
+    "live-patient": lambda: decimals(of_live("with patience")),
+    "live-maximum": lambda: decimals(of_live("pooling as it is")),
+    "live-unknown": lambda: decimals(of_live("not known")),
     "step-explanations": lambda: decimals(of_step("efficientnet_lite0", "step"), digits=1),
     "step-explanations-by-pytorch": lambda: decimals(
         of_step("efficientnet_lite0", "step", by="plain PyTorch"), digits=0

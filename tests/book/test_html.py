@@ -69,6 +69,8 @@ def test_no_link_is_broken(html, pages):
             target = target / "index.html" if target.is_dir() else target
             if not target.is_file():
                 broken.append(f"{here}: {address}")
+            elif target.name == "live.html" and "=" in parts.fragment:
+                continue  # settings of the live attack, which its own tests read
             elif target.suffix == ".html" and not has_anchor(target, unquote(parts.fragment)):
                 broken.append(f"{here}: no such anchor {address}")
     assert not broken, "\n".join(broken)

@@ -38,10 +38,10 @@ LOGITS = """({ name, packed, count }) => {
 }"""
 LOSS = """({ name, x, channels, shown, read, label, target, logits }) => {
   const asRead = kinks(read), asShown = shown ? kinks(shown) : asRead;
-  const found = explman.loss(networks[name], numbers(x), channels, {
+  const found = explman.finish(explman.loss(networks[name], numbers(x), channels, {
     shown: asShown, read: asRead, label,
     target: numbers(target), logits0: numbers(logits), gamma: 4,
-  });
+  }));
   return {
     map: [...found.map], logits: [...found.logits], gradient: [...found.gradient],
     loss: found.mapTerm + 4 * found.outputTerm,
@@ -50,7 +50,7 @@ LOSS = """({ name, x, channels, shown, read, label, target, logits }) => {
 TENTH = """({ name, x, channels, target, defence }) => {
   const settings = { lr: 2e-3, epsilon: 8 / 255, defence };
   const steps = explman.attack(networks[name], numbers(x), channels, numbers(target), settings);
-  for (const found of steps) if (found.step === 10) return [...found.x];
+  for (const found of steps) if (found?.step === 10) return [...found.x];
 }"""
 
 
