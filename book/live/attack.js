@@ -217,13 +217,14 @@
     /* Forget what was found. */
     reset() {
       this.revision = (this.revision ?? 0) + 1;
+      this.laid = null;
       this.running = false;
       this.seen = this.latest = this.most = null;
       this.curve = [];
       this.session?.then(() => this.ask({ ask: "stop" }));
       this.say("Press Run.");
       this.draw();
-      if (this.loaded && !this.brush.picture && !this.brush.target) this.begin();
+      if (this.loaded && !this.brush.picture && !this.brush.target) this.begun();
     }
 
     say(sentence) {
@@ -240,6 +241,13 @@
         this.waiting.set(id, resolve);
         port.postMessage({ ...request, id });
       });
+    }
+
+    /* Lay the attack out, once for these settings; a failure may be tried again. */
+    async begun() {
+      const laid = (this.laid ??= this.begin());
+      if (!(await laid) && this.laid === laid) this.laid = null;
+      return laid;
     }
 
     /* Load what is needed, look at both pictures and lay the attack out. Says whether it is so. */
@@ -278,9 +286,8 @@
         steps, gamma, defence, knows, lr: rate / 255, beta: [start, end],
         epsilon: limit < 255 ? limit / 255 : Infinity, pooling: rounded ? [20, 200] : null,
       };
-      this.attack = (this.asked ?? 0) + 1;
       this.seen = seen;
-      await this.ask({ ask: "attack", seen, target: this.goal, settings });
+      await this.ask({ ask: "attack", key: mine, seen, target: this.goal, settings });
       if (late()) return false;
       this.say(`The network says ${this.name(seen.label)}.${this.running ? "" : " Press Run."}`);
       this.draw();
@@ -293,7 +300,7 @@
       this.running = steps > 1;
       this.paused = false;
       this.buttons();
-      if (!this.seen && !(await this.begin())) {
+      if (!(await this.begun())) {
         if (mine === this.revision) this.running = false;
         return this.buttons();
       }
@@ -323,7 +330,7 @@
       if (!data.news) {
         this.waiting.get(data.id)?.(data);
         this.waiting.delete(data.id);
-      } else if (data.attack === this.attack && this.seen) {
+      } else if (data.key === this.revision && this.seen) {
         if (data.news === "chance") this.most = data.most;
         else {
           this.latest = data;
@@ -381,7 +388,7 @@
       this.describe("picture", this.brush.picture?.empty ? "draw here" : "the picture", this.brush.picture ? drawing : what);
       this.describe("map", "its map", seen ? `why ${this.name(seen.label)}` : "not computed yet");
       const lends = !goal && this.settings.target === "map";
-      this.describe("target", this.brush.target?.empty ? "paint here" : lends ? "lends its map" : "the target", this.brush.target ? drawing : "what the map shall show");
+      this.describe("target", this.brush.target?.empty ? "paint here" : lends ? "lends its map" : "the target", this.brush.target ? drawing : "what the map should show");
       this.describe("forged", "the picture now", latest ? `changed by at most ${round(this.levels, 1)} grey levels` : "unchanged");
       this.describe("forgedMap", "its map now", latest ? `correlation ${round(latest.target)} with the target` : "as before");
       this.describe("change", `the change × ${FACTOR}`, latest ? "grey is no change" : "none yet");

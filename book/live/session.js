@@ -1,6 +1,6 @@
 /* What runs beside the page, in a worker or, where there may be none, in the page itself: it holds
    a network and an attack on it, and tells what it finds. A port brings requests { ask, id, … }
-   and takes answers { id, … } and news { news, … }.
+   and takes answers { id, … } and news { news, key, … } of the attack of that key.
 
    Like the engine it is one function, whose text a page can hand to a worker. */
 function explmanSession(root) {
@@ -82,7 +82,7 @@ function explmanSession(root) {
         mine.left = done ? 0 : mine.left - 1;
         const step = done ? mine.of : value.step;
         const found = { target: correlation(seen.map, mine.target), honest: correlation(seen.map, mine.map) };
-        port.postMessage({ news: "step", attack: mine.id, step, done, ...seen, ...found });
+        port.postMessage({ news: "step", key: mine.key, step, done, ...seen, ...found });
         await breathe();
         if (done) await chance(mine, x);
       }
@@ -96,7 +96,7 @@ function explmanSession(root) {
         most = Math.max(most, correlation(map, mine.target));
         if (search !== mine) return;
       }
-      port.postMessage({ news: "chance", attack: mine.id, most });
+      port.postMessage({ news: "chance", key: mine.key, most });
     }
 
     const answers = {
@@ -107,10 +107,10 @@ function explmanSession(root) {
       },
       look: ({ x, defence }) => paced(look(x, defence)),
       /* Begin an attack; it waits to be told to go. "seen" is the picture as `look` saw it. */
-      attack({ id, seen, target, settings }) {
+      attack({ key, seen, target, settings }) {
         const steps = attack(held.network, seen.x, held.channels, target, settings);
         const { x, map, label } = seen;
-        search = { id, steps, x, map, label, target, defence: settings.defence, of: settings.steps, left: 0 };
+        search = { key, steps, x, map, label, target, defence: settings.defence, of: settings.steps, left: 0 };
         return {};
       },
       go({ steps }) {
