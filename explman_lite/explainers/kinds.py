@@ -60,9 +60,11 @@ GATES = Kind(
 )
 """What opens and closes, between 0 and 1."""
 
-_CLAMPS = Kind(
+CLAMPS = Kind(
     (nn.Hardtanh,), frozenset({F.hardtanh, torch.clamp, torch.clip, "clamp", "clip", "clamp_min"})
 )
+"""What cuts off."""
+
 BATCH_NORMS = Kind((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, Normalize))
 """What shifts and scales each channel by constants."""
 
@@ -71,7 +73,7 @@ NORMS = BATCH_NORMS | Kind(
 )
 """Normalisations."""
 
-_ELEMENTWISE = Kind(
+ELEMENTWISE = Kind(
     (
         nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.SiLU, nn.GELU, nn.Mish,
         nn.Hardswish, nn.Softplus, nn.Softsign, nn.Tanh, nn.Sigmoid, nn.Hardsigmoid,
@@ -84,7 +86,7 @@ _ELEMENTWISE = Kind(
     }),
 )  # fmt: skip
 
-ONE_TO_ONE = RECTIFIERS | _ELEMENTWISE | _CLAMPS | NORMS
+ONE_TO_ONE = RECTIFIERS | ELEMENTWISE | CLAMPS | NORMS
 """Each output belongs to one input: activations and normalisations."""
 
 RESHAPES = Kind(
@@ -153,7 +155,7 @@ QUOTIENTS = Kind(
 NEGATIVES = Kind(calls=frozenset({operator.neg, torch.neg, torch.negative, "neg"}))
 """What is multiplied by −1."""
 
-MONOTONE = RESHAPES | MAXIMA | AVERAGES | BATCH_NORMS | _CLAMPS
+MONOTONE = RESHAPES | MAXIMA | AVERAGES | BATCH_NORMS | CLAMPS
 """What never falls while its inputs grow, or never grows, beside sums and products."""
 
 _BY_HAND = Kind(

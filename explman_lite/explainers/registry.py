@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from explman_lite.explainers.activations import GradCAM
 from explman_lite.explainers.averaging import IntegratedGradients, SmoothGrad
 from explman_lite.explainers.base import Explainer
 from explman_lite.explainers.gradients import Gradient, GradientTimesInput
@@ -28,6 +29,7 @@ __all__ = [
     "BetaSmoothing",
     "DefenseCard",
     "ExplainerCard",
+    "GradCAM",
     "Gradient",
     "GradientTimesInput",
     "GuidedBackprop",
@@ -49,9 +51,10 @@ class ExplainerCard:
         The name of its class, as in the recorded tables.
     title : str
         Its name in figures and menus.
-    family : {"gradient", "guided", "propagation", "average"}
+    family : {"gradient", "guided", "propagation", "activation", "average"}
         How it reads the network: by its gradient, by the gradient with another rule at ReLUs, by
-        relevance passed down from layer to layer, or as an average of another explainer.
+        relevance passed down from layer to layer, by its feature maps, or as an average of another
+        explainer.
     build : callable
         Returns the explainer; takes what ``fit`` returned, if there is one, and the parameter that
         ``points`` names.
@@ -66,7 +69,7 @@ class ExplainerCard:
 
     name: str
     title: str
-    family: Literal["gradient", "guided", "propagation", "average"]
+    family: Literal["gradient", "guided", "propagation", "activation", "average"]
     build: Callable[..., Explainer]
     in_paper: bool = True
     points: str | None = None
@@ -187,6 +190,7 @@ EXPLAINERS: dict[str, ExplainerCard] = {
             PatternAttribution,
             fit=fit_patterns,
         ),
+        ExplainerCard("GradCAM", "Grad-CAM", "activation", GradCAM, in_paper=False),
         ExplainerCard(
             "SmoothGrad", "SmoothGrad", "average", SmoothGrad, in_paper=False, points="samples"
         ),

@@ -29,7 +29,7 @@ def test_manipulate_writes_picture_figure_and_summary(tmp_path, capsys):
 
 @pytest.mark.parametrize("method", KINDS.values())
 def test_every_kind_of_method_can_be_attacked(tmp_path, method):
-    quick = ["--size", "32", "--steps", "1", "--device", "cpu", "--method", method]
+    quick = ["--size", "64", "--steps", "1", "--device", "cpu", "--method", method]
     assert main(["manipulate", "coffee", "text:no", "--out", str(tmp_path), *quick]) == 0
     assert json.loads((tmp_path / "summary.json").read_text())["method"] == method
 
