@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -77,17 +78,24 @@ def script(name: str) -> str:
     return f"(globalThis.explmanNetworks ??= {{}})[{json.dumps(name)}] = {json.dumps(network)};\n"
 
 
+def blocks_of(digits: Tensor) -> Tensor:
+    """Undo the enlarging of digits: (N, 1, 32, 32) to (N, 1, 8, 8), sixteenths."""
+    enlarging = F.interpolate(torch.eye(8).unsqueeze(0), size=digits.shape[-1], mode="linear")[0]
+    back: Tensor = torch.linalg.pinv(enlarging)
+    blocks: Tensor = back.T @ digits @ back
+    return blocks
+
+
 def _kind(network: str, images: Tensor, names: list[str], scale: int) -> dict[str, Any]:
-    """Describe pictures as whole numbers, which they are multiples of 1 / ``scale`` of."""
-    whole = (images * scale).round().numpy().astype("<u1" if scale < 256 else "<u2")
+    """Describe pictures as whole numbers, of which ``scale`` are white."""
     return {
         "network": network,
         "classes": el.class_names(network),
-        "side": images.shape[-1],
+        "side": card_of(network).size,
         "channels": images.shape[1],
         "names": names,
         "scale": scale,
-        "pixels": packed(whole),
+        "pixels": packed((images * scale).round().numpy().astype("u1")),
     }
 
 
@@ -97,10 +105,11 @@ def pictures() -> str:
     digits, labels = el.load_digits("test")
     right = el.load_model("digits_vgg")(digits).argmax(dim=1) == labels
     first = [int(torch.nonzero(right & (labels == digit))[0]) for digit in range(10)]
+    blocks, names = blocks_of(digits[first]), [f"a {digit}" for digit in range(10)]
     colours = matplotlib.colormaps[MAP_COLOURS](np.arange(256), bytes=True)[:, :3]
     found = {
         "crops": _kind("crops_vgg", crops[list(CROPS)], list(CROPS.values()), 255),
-        "digits": _kind("digits_vgg", digits[first], [f"a {digit}" for digit in range(10)], 1024),
+        "digits": _kind("digits_vgg", blocks, names, 16),
         "colours": packed(colours),
     }
     return f"globalThis.explmanPictures = {json.dumps(found)};\n"

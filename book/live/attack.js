@@ -6,63 +6,16 @@
 (function (root) {
   "use strict";
 
-  const { Brush, brightest, bytesOf, digitFrom, showChange, showMap, showPicture, writeWords } = root.explman;
+  const {
+    CHALLENGES, DEFAULTS, PASS, SETTINGS, parsed, readSettings, writeSettings, startSession,
+    Brush, brightest, bytesOf, digitFrom, enlarge, showChange, showMap, showPicture, writeWords,
+  } = root.explman;
   const { crops, digits, colours } = root.explmanPictures;
   const COLOURS = bytesOf(colours);
   const HERE = document.currentScript.src;
   const FACTOR = 10; // by which a change is magnified
 
-  // ---------------------------------------------------------------- settings
-
-  /* Choices have "of", numbers "from" and "to", switches neither. The first value is the default. */
-  const SETTINGS = {
-    what: { value: "photograph", of: { photograph: "piece of a photograph", digit: "digit", drawn: "digit that you draw" } },
-    picture: { value: 1, from: 0, to: 9 },
-    target: { value: "map", of: { map: "map of another picture", painted: "map that you paint", words: "words" } },
-    other: { value: 8, from: 0, to: 9 },
-    words: { value: "NOT A CAT" },
-    defence: { value: "none", of: { none: "none: ReLU", plain: "softplus", centred: "centred softplus" } },
-    beta: { value: 1, from: 0.1, to: 1000, label: "its β", step: "any" },
-    knows: { value: true, label: "the attacker knows of it" },
-    limit: { value: 8, from: 1, to: 255, label: "grey levels that a pixel may change, of 255", step: "any" },
-    steps: { value: 40, from: 1, to: 1000, label: "steps", step: 1 },
-    rate: { value: 4, from: 0.01, to: 64, label: "largest step, in grey levels", step: "any" },
-    gamma: { value: 4, from: 0, to: 1000, label: "weight γ of the output", step: "any" },
-    start: { value: 5, from: 0.1, to: 1000, label: "β of the search, at first", step: "any" },
-    end: { value: 100, from: 0.1, to: 1000, label: "β of the search, at last", step: "any" },
-    rounded: { value: true, label: "pooling rounded off in the search" },
-  };
-  const DEFAULTS = Object.fromEntries(Object.entries(SETTINGS).map(([name, { value }]) => [name, value]));
-
-  /* What a string says of a setting, or null if it says nothing that makes sense. */
-  function parsed(name, text) {
-    const { value, of, from, to } = SETTINGS[name];
-    if (of) return text in of ? text : null;
-    if (typeof value === "boolean") return { true: true, false: false }[text] ?? null;
-    if (typeof value === "string") return text;
-    const number = text.trim() === "" ? NaN : Number(text);
-    return number >= from && number <= to ? number : null;
-  }
-
-  function readSettings(text) {
-    const found = { ...DEFAULTS };
-    for (const [name, said] of new URLSearchParams(text))
-      if (name in SETTINGS) found[name] = parsed(name, said) ?? DEFAULTS[name];
-    return found;
-  }
-
-  function writeSettings(settings) {
-    const changed = Object.entries(settings).filter(([name, value]) => value !== DEFAULTS[name]);
-    return new URLSearchParams(changed).toString();
-  }
-
-  const CHALLENGES = {
-    "Forge it": { defence: "none" },
-    "Break the centred softplus": { defence: "centred", picture: 4, other: 3 },
-  };
-  const PASS = { pcc: 0.8, levels: 8 };
-
-  // ---------------------------------------------------------------- what runs beside the page
+  // ---------------------------------------------------------------- parts of the page
 
   /* A script that is loaded once, when it is first wanted. */
   const scripts = {};
@@ -77,31 +30,6 @@
       document.head.append(script);
     }));
   }
-
-  /* A worker that has said that it is ready, or the same on the page where none may start. */
-  function startSession() {
-    return new Promise((resolve) => {
-      const onThePage = () => {
-        const { port1, port2 } = new MessageChannel();
-        root.explman.serve(port1);
-        resolve(port2);
-      };
-      try {
-        const source = [root.explmanEngine, root.explmanSession].map((part) => `(${part})(globalThis);`);
-        const blob = new Blob([...source, "explman.serve(globalThis);"], { type: "text/javascript" });
-        const worker = new Worker(URL.createObjectURL(blob));
-        worker.onmessage = () => resolve(worker);
-        worker.onerror = (event) => {
-          event.preventDefault();
-          onThePage();
-        };
-      } catch {
-        onThePage();
-      }
-    });
-  }
-
-  // ---------------------------------------------------------------- parts of the page
 
   function make(tag, given = {}, ...inside) {
     const svg = ["svg", "polyline", "line"].includes(tag);
@@ -201,11 +129,11 @@
       return defence === "none" ? null : { beta, centred: defence === "centred" };
     }
 
-    /* The numbers of a picture that comes with the page. */
+    /* The numbers of a picture that comes with the page; of a digit there are blocks. */
     given(index) {
-      const { pixels, scale, side, channels } = this.kind, size = channels * side * side;
-      const bytes = bytesOf(pixels), all = scale > 255 ? new Uint16Array(bytes.buffer) : bytes;
-      return Float64Array.from(all.subarray(index * size, (index + 1) * size), (v) => v / scale);
+      const { pixels, scale, names } = this.kind, bytes = bytesOf(pixels), size = bytes.length / names.length;
+      const numbers = Float64Array.from(bytes.subarray(index * size, (index + 1) * size), (v) => v / scale);
+      return this.kind === digits ? enlarge(numbers) : numbers;
     }
 
     get picture() {
@@ -370,7 +298,7 @@
     }
 
     draw() {
-      const { side, channels } = this.kind, { seen, latest, canvases } = this;
+      const { side } = this.kind, { seen, latest, canvases } = this;
       const before = seen?.x ?? this.picture, after = latest?.x ?? before;
       const what = this.settings.what === "drawn" ? "your digit" : this.kind.names[this.settings.picture];
       const blank = new Float64Array(side * side), goal = this.brush.target?.ink ?? (seen ? this.goal : null);
@@ -540,6 +468,5 @@
     }
   }
 
-  Object.assign(root.explman, { readSettings, writeSettings });
   customElements.define("explman-attack", ExplmanAttack);
 })(globalThis);

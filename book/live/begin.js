@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const SCRIPTS = ["engine.js", "session.js", "pictures.js", "drawing.js", "attack.js"];
+  const SCRIPTS = ["engine.js", "session.js", "pictures.js", "drawing.js", "settings.js", "attack.js"];
   const here = document.currentScript.src;
 
   const watch = new IntersectionObserver(

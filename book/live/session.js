@@ -130,3 +130,26 @@ function explmanSession(root) {
 }
 
 explmanSession(globalThis);
+
+/* A worker that has said that it is ready, or the same on the page where none may start. */
+explman.startSession = function startSession() {
+  return new Promise((resolve) => {
+    const onThePage = () => {
+      const { port1, port2 } = new MessageChannel();
+      explman.serve(port1);
+      resolve(port2);
+    };
+    try {
+      const source = [explmanEngine, explmanSession].map((part) => `(${part})(globalThis);`);
+      const blob = new Blob([...source, "explman.serve(globalThis);"], { type: "text/javascript" });
+      const worker = new Worker(URL.createObjectURL(blob));
+      worker.onmessage = () => resolve(worker);
+      worker.onerror = (event) => {
+        event.preventDefault();
+        onThePage();
+      };
+    } catch {
+      onThePage();
+    }
+  });
+};
