@@ -206,6 +206,7 @@ def test_a_batch_of_a_suite_in_single_precision_comes_out_again(suite):
     [
         ("digits", 6, 100),
         ("photos", 6, 30),
+        ("imagenet", 6, 100),
         ("architectures", 4, 100),
         ("step-sizes", 16 * 4, 20),
         ("defense", 15 + 4 + 1 + 2, 100),
@@ -267,6 +268,25 @@ def test_the_photographs_say_what_the_page_on_results_says():
     of_lrp = table[table.method == "LRP"]
     assert (of_lrp.pcc_original < of_lrp.pcc_target).all()
     assert table.output_change.median() > 5e-3, "the paper reports 1e-3"
+
+
+def test_imagenet_says_what_the_page_on_results_says():
+    table = load_table(RESULTS / "imagenet.csv")
+    medians = table.groupby("method").median(numeric_only=True)
+    gained = medians.pcc_target - medians.pcc_target_unattacked
+    assert (gained > 0.25).all()
+    for control in ("pcc_target_noise", "pcc_target_spectrum", "pcc_random_target"):
+        assert ((medians[control] - medians.pcc_target_unattacked).abs() < 0.1).all(), control
+    gradients = ["Gradient", "GradientTimesInput", "IntegratedGradients"]
+    propagations = ["LRP", "PatternAttribution"]
+    assert medians.pcc_target.min() > 0.7
+    assert medians.image_ssim.min() > 0.9
+    assert gained[gradients].min() > gained[propagations].max()
+    assert medians.pcc_target[propagations].min() > medians.pcc_target[gradients].max()
+    assert medians.pcc_original[gradients].max() < 0.2 < medians.pcc_original[propagations].min()
+    rates = succeeded(table).groupby(table.method).mean()
+    assert rates["Gradient"] > 0.9
+    assert set(table.source[~table.class_kept]) == {"imagenet_14_129"}
 
 
 def test_success_is_as_rare_and_hangs_on_the_pictures_as_the_page_on_results_says():

@@ -152,6 +152,11 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "photos-output-change-over-papers": lambda: words(
         float(significant(recorded("photos").output_change.median() / PAPERS_OUTPUT_CHANGE))
     ),
+    "imagenet-attacks": lambda: str(len(recorded("imagenet"))),
+    "imagenet-class-lost": lambda: words((~recorded("imagenet").class_kept).sum()),
+    "imagenet-success-gradient": lambda: percent(successes("imagenet")["Gradient"]),
+    "imagenet-success-lowest": lambda: percent(successes("imagenet").min()),
+    "imagenet-success-highest": lambda: percent(successes("imagenet").max()),
     "photos-gradient-attacks": lambda: words(len(photos("Gradient"))),
     "photos-gradient-pcc": lambda: decimals(photos("Gradient").pcc_target.median()),
     "photos-gradient-pcc-lower": lambda: decimals(photos("Gradient").pcc_target.quantile(0.25)),

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bookkit.recorded import costs, defense, status, suites
 
-SIX_METHODS = ("digits", "photos")
+SIX_METHODS = ("digits", "photos", "imagenet")
 """The suites of the paper's six methods that were run."""
 
 
