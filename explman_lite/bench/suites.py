@@ -112,6 +112,7 @@ SUITES: dict[str, Suite] = {
             partial(ordered_pairs, available=len(photo_names())),
             attacks={"ours": Attack(Settings(steps=100))},
             batch=30,
+            precision="float32",
             path_points=4,
         ),
         Suite(
