@@ -208,6 +208,8 @@
       };
       const wanted = await goal[target]();
       if (late()) return false;
+      if (wanted.every((v) => v === wanted[0]))
+        return this.say("The target is the same everywhere: leave some of it free."), false;
       const unit = root.explman.mean(wanted) || 1;
       this.goal = wanted.map((v) => v / unit);
       const settings = {
@@ -232,12 +234,12 @@
         if (mine === this.revision) this.running = false;
         return this.buttons();
       }
-      if (mine === this.revision) this.ask({ ask: "go", steps });
+      if (mine === this.revision && !this.paused) this.ask({ ask: "go", steps });
     }
 
     pause() {
       this.running = false;
-      this.ask({ ask: "go", steps: 0 });
+      if (this.session) this.ask({ ask: "go", steps: 0 });
       this.buttons();
       this.paused = true;
       if (this.latest) this.say(this.sentence());
@@ -369,13 +371,15 @@
 
     /* The challenge: what is reached and what is missing, and the points. */
     judge() {
-      const { what, defence, knows } = this.settings, { latest } = this;
-      const counts = what === "photograph" && (defence === "none" || (defence === "centred" && knows));
+      const { what, defence, beta, knows } = this.settings, { latest } = this;
+      const softplus = defence === "centred" && beta <= PASS.beta && knows;
+      const counts = what === "photograph" && (defence === "none" || softplus);
       if (!counts) return void (this.verdict.textContent = "These settings are of no challenge.");
       const title = Object.keys(CHALLENGES)[defence === "none" ? 0 : 1];
       if (!latest) return void (this.verdict.textContent = `${title}: correlation ≥ ${PASS.pcc} with the target, at most ${PASS.levels} grey levels, class kept.`);
       const levels = this.levels, kept = this.winner === this.seen.label;
       const conditions = [
+        [this.atStart < PASS.start, `began at ${round(this.atStart)}`],
         [latest.target >= PASS.pcc, `correlation ${round(latest.target)}`],
         [levels <= PASS.levels + 1e-6, `${round(levels, 1)} grey levels`],
         [kept, kept ? "class kept" : "class lost"],

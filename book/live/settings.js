@@ -49,7 +49,9 @@
     "Forge it": { defence: "none" },
     "Break the centred softplus": { defence: "centred", picture: 4, other: 3 },
   };
-  const PASS = { pcc: 0.8, levels: 8 };
+  /* What counts: a map that ends so near to a target that it was far from, in so small a change, and
+     smoothed with no larger β. */
+  const PASS = { start: 0.5, pcc: 0.8, levels: 8, beta: 1 };
 
   Object.assign(root.explman, {
     CHALLENGES, DEFAULTS, PASS, SETTINGS, parsed, readSettings, writeSettings,

@@ -147,7 +147,8 @@ def _last_features(walk: Walk) -> fx.Node:
         convolved = any(_CONVOLUTIONS.holds(one, walk.layers) for one in above)
         turned = any(_turns(walk, one) for one in above)
         behind = nodes[place + 1 :]
-        around = any(one in above[:-1] for later in behind for one in later.all_input_nodes)
+        read = {one for later in behind for one in later.all_input_nodes}
+        around = any(one in read and torch.is_tensor(walk.env[one]) for one in above[:-1])
         if maps and _FEATURES.holds(node, walk.layers) and convolved and not (turned or around):
             return node
         break

@@ -123,7 +123,7 @@ def test_without_javascript_a_page_tells_all(plain_page, address, written_pages)
             "article h1",
             "article p:not(summary *, details[name] *)",
             "article .math",
-            "article img",
+            "article img:not(.only-dark)",
             "nav.bd-links a",
             ".prev-next-area a",
         ):

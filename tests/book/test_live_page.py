@@ -107,6 +107,24 @@ def test_from_a_server_and_from_a_folder_it_does_what_the_package_does(page, sta
     assert found["honest"] == pytest.approx(result.summary().pcc_original.item(), abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "verdict"),
+    [
+        ("picture=8", "Forge it: ✗ began at 1.00, ✓ correlation 0.9"),
+        ("limit=64&steps=2", "✗ correlation"),
+        ("defence=centred&beta=100", "These settings are of no challenge."),
+        ("defence=centred&knows=false", "These settings are of no challenge."),
+        ("what=digit", "These settings are of no challenge."),
+    ],
+)
+def test_a_challenge_cannot_be_had_for_nothing(page, address, settings, verdict):
+    visit(page, f"{address}/{PAGE}#steps=1&{settings}")
+    finish(page)
+    found = element(page).locator(".verdict").inner_text()
+    assert verdict in found
+    assert "Passed" not in found.replace("Not passed", "")
+
+
 def test_what_is_recorded_is_what_run_gives(page, html, address):
     table = el.results.load_table(Path(__file__).parents[2] / "results/live_example.csv")
     recorded = table.set_index("settings").pcc_target["as it stands"]
@@ -118,7 +136,8 @@ def test_what_is_recorded_is_what_run_gives(page, html, address):
     assert found["target"] == pytest.approx(recorded, abs=0.05)
     verdict = element(page).locator(".verdict").inner_text()
     assert re.search(
-        r"✓ correlation 0\.8\d, ✓ 8\.0 grey levels, ✓ class kept\. Passed: 8\d", verdict
+        r"✓ began at 0\.0\d, ✓ correlation 0\.8\d, ✓ 8\.0 grey levels, ✓ class kept\. Passed: 8\d",
+        verdict,
     )
     assert findings(page, STRUCTURE) == []
     for scheme in ("light", "dark"):
@@ -192,7 +211,7 @@ def test_one_step_pause_and_reset(page, address):
     press(page, "One step")
     expect(status).to_have_text(re.compile("^Step 2 of 500"))
     press(page, "Run")
-    expect(status).to_have_text(re.compile("^Step 10 of 500"))
+    expect(status).to_have_text(re.compile(r"^Step \d+0 of 500"))
     press(page, "Pause")
     expect(status).to_have_text(re.compile("^Paused. Step"))
     step = element(page).evaluate("(all) => all.latest.step")
@@ -203,10 +222,30 @@ def test_one_step_pause_and_reset(page, address):
     assert element(page).evaluate("(all) => all.latest") is None
 
 
+def test_who_pauses_before_it_begins_is_heard(page, address):
+    visit(page, f"{address}/{PAGE}#what=digit&steps=1000")
+    element(page).evaluate("(all) => { all.go(Infinity); all.pause(); }")
+    status = element(page).get_by_role("status")
+    expect(status).to_have_text(re.compile("^The network says 1"))
+    page.wait_for_timeout(500)
+    assert element(page).evaluate("(all) => all.latest") is None
+
+
+def test_a_target_that_says_nothing_is_refused(page, address):
+    visit(page, f"{address}/{PAGE}#what=digit&target=painted")
+    element(page).evaluate("(all) => all.brush.target.ink.fill(1)")
+    press(page, "Run")
+    status = element(page).get_by_role("status")
+    expect(status).to_have_text("The target is the same everywhere: leave some of it free.")
+    visit(page, f"{address}/{PAGE}#what=digit&target=words&words=%20")
+    press(page, "Run")
+    expect(status).to_have_text("Write the words first.")
+
+
 def test_it_stops_while_nobody_looks(page, address):
     visit(page, f"{address}/{PAGE}#what=digit&steps=1000")
     press(page, "Run")
-    expect(element(page).get_by_role("status")).to_have_text(re.compile("^Step 10 of"))
+    expect(element(page).get_by_role("status")).to_have_text(re.compile(r"^Step \d+0 of"))
     turn = """(hidden) => {
       Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));
