@@ -4,12 +4,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from serving import QuietHandler
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
@@ -51,13 +52,6 @@ def page_names(html: Path, page_files: list[Path]) -> list[str]:
 def written_pages(page_names: list[str]) -> list[str]:
     """List the pages that somebody wrote: neither indices nor listings of source."""
     return [name for name in page_names if name.startswith(("book/", "notebooks/"))]
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Serve files without a line for each."""
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import QuietHandler
+from serving import QuietHandler
 
 import explman_lite as el
 from bookkit.live import CROPS

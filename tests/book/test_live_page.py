@@ -15,9 +15,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accessibility import CONTRAST, STRUCTURE, findings
-from conftest import QuietHandler
 from pages import parse
 from playwright.sync_api import Browser, Locator, Page, expect
+from serving import QuietHandler
 
 import explman_lite as el
 from bookkit.live import CROPS
