@@ -12,6 +12,7 @@
   } = root.explman;
   const { crops, digits, colours } = root.explmanPictures;
   const COLOURS = bytesOf(colours);
+  for (const set of [crops, digits]) set.bytes = bytesOf(set.pixels);
   const HERE = document.currentScript.src;
   const FACTOR = 10; // by which a change is magnified
 
@@ -45,28 +46,32 @@
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   class ExplmanAttack extends HTMLElement {
+    revision = 0; // of the settings: what was asked before they changed comes too late
+    asked = 0;
+    waiting = new Map(); // who waits for which answer
+
     connectedCallback() {
       if (this.form) return;
       this.settings = readSettings(this.getAttribute("settings") ?? "");
       this.querySelector(".fallback")?.remove();
       this.example = [...this.children];
       this.build();
-      if (this.hasAttribute("address")) {
-        this.readAddress();
-        addEventListener("hashchange", () => this.readAddress());
-      }
       document.addEventListener("visibilitychange", () => this.mind());
-      this.settled();
+      const stands = this.hasAttribute("address");
+      if (stands) addEventListener("hashchange", () => this.readAddress());
+      if (!(stands && this.readAddress())) this.settled();
     }
 
     // -------- settings
 
+    /* Take the settings from the address, if there are any. */
     readAddress() {
       const said = location.hash.slice(1);
-      if (!said.includes("=")) return;
+      if (!said.includes("=")) return false;
       this.settings = readSettings(said);
       this.settled();
       this.scrollIntoView();
+      return true;
     }
 
     change(name, value) {
@@ -78,17 +83,11 @@
     /* Show the settings, and begin anew with them. */
     settled() {
       const { what, target, defence } = this.settings;
-      for (const [name, control] of Object.entries(this.controls)) {
-        const value = this.settings[name];
-        if (control.type === "checkbox") control.checked = value;
-        else if (control !== document.activeElement) control.value = value;
-      }
       const set = this.kind;
-      for (const name of ["picture", "other"]) {
-        const choices = set.names.map((one, k) => make("option", { value: k }, one));
-        this.controls[name].replaceChildren(...choices);
-        this.controls[name].value = this.settings[name];
-      }
+      for (const name of ["picture", "other"])
+        this.controls[name].replaceChildren(...set.names.map((one, k) => make("option", { value: k }, one)));
+      for (const [name, control] of Object.entries(this.controls))
+        control[control.type === "checkbox" ? "checked" : "value"] = this.settings[name];
       const shown = {
         picture: what !== "drawn", other: target === "map", words: target === "words",
         beta: defence !== "none", knows: defence !== "none",
@@ -131,7 +130,7 @@
 
     /* The numbers of a picture that comes with the page; of a digit there are blocks. */
     given(index) {
-      const { pixels, scale, names } = this.kind, bytes = bytesOf(pixels), size = bytes.length / names.length;
+      const { bytes, scale, names } = this.kind, size = bytes.length / names.length;
       const numbers = Float64Array.from(bytes.subarray(index * size, (index + 1) * size), (v) => v / scale);
       return this.kind === digits ? enlarge(numbers) : numbers;
     }
@@ -144,7 +143,7 @@
 
     /* Forget what was found. */
     reset() {
-      this.revision = (this.revision ?? 0) + 1;
+      this.revision++;
       this.laid = null;
       this.running = false;
       this.seen = this.latest = this.most = null;
@@ -161,14 +160,18 @@
 
     async ask(request) {
       const port = await this.session;
-      const id = (this.asked = (this.asked ?? 0) + 1);
-      this.waiting ??= new Map();
-      port.onmessage = ({ data }) => this.hear(data);
-      port.onerror = (event) => this.say(`The attack stopped: ${event.message}`);
+      const id = ++this.asked;
       return new Promise((resolve) => {
         this.waiting.set(id, resolve);
         port.postMessage({ ...request, id });
       });
+    }
+
+    async connect() {
+      const port = await startSession();
+      port.onmessage = ({ data }) => this.hear(data);
+      port.onerror = (event) => this.say(`The attack stopped: ${event.message}`);
+      return port;
     }
 
     /* Lay the attack out, once for these settings; a failure may be tried again. */
@@ -193,8 +196,7 @@
       } catch (error) {
         return this.say(`${error.message}. Is there a connection?`), false;
       }
-      this.session ??= startSession();
-      await this.session;
+      await (this.session ??= this.connect());
       if (late()) return false;
       if (this.loaded !== network) await this.ask({ ask: "network", given: root.explmanNetworks[network] });
       this.loaded = network;

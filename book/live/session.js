@@ -40,7 +40,7 @@ function explmanSession(root) {
     let held = null, search = null, working = false; // held: a network, and the channels of its pictures
 
     const probabilities = (logits) => {
-      const powers = logits.map((z) => Math.exp(z - Math.max(...logits)));
+      const most = Math.max(...logits), powers = logits.map((z) => Math.exp(z - most));
       const total = powers.reduce((s, p) => s + p, 0);
       return powers.map((p) => p / total);
     };

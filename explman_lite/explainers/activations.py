@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from explman_lite.explainers.base import Explainer, Explanation, class_logits, is_differentiated
+from explman_lite.explainers.base import Explainer, Explanation, class_logits
 from explman_lite.explainers.kinds import (
     AVERAGES,
     BATCH_NORMS,
@@ -75,25 +75,20 @@ class GradCAM(Explainer):
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
         """Weight the feature maps by the mean of the logit's derivative."""
-        network = as_network(model)
-        differentiable = is_differentiated(network, images)
+        walk = Walk.through(as_network(model), images)
+        features = walk.env[self._place(walk)]
         with torch.enable_grad():
-            follows = differentiable and images.requires_grad
-            inputs = images if follows else images.detach().requires_grad_()
-            walk = Walk(network, inputs, differentiable)
-            features = walk.env[self._place(walk)]
             score = class_logits(walk.logits, classes).sum()
-            (slopes,) = torch.autograd.grad(
-                score, features, create_graph=differentiable, materialize_grads=True
-            )
-        with torch.set_grad_enabled(differentiable):
+        (slopes,) = torch.autograd.grad(
+            score, features, create_graph=walk.differentiable, materialize_grads=True
+        )
+        with torch.set_grad_enabled(walk.differentiable):
             weights = slopes.mean(dim=(2, 3), keepdim=True)
             coarse = F.relu((weights * features).sum(dim=1, keepdim=True))
             fine = F.interpolate(coarse, size=images.shape[2:], mode="bilinear")
             attribution = fine.expand_as(images) / images.shape[1]
-        if not differentiable:
-            return Explanation(attribution.detach(), walk.logits.detach())
-        return Explanation(attribution, walk.logits)
+        logits = walk.logits if walk.differentiable else walk.logits.detach()
+        return Explanation(attribution, logits)
 
     def _place(self, walk: Walk) -> fx.Node:
         """Find what returns the feature maps."""
@@ -112,7 +107,12 @@ _FEATURES = _CONVOLUTIONS | _ACTIVATIONS | BATCH_NORMS | SUMS | _JOINTS
 """What may return the last feature maps."""
 _BEHIND = _POOLINGS | _ACTIVATIONS | RESHAPES | Kind((nn.Linear,))
 """What may stand behind them."""
-_TURNS = frozenset({"permute", "transpose", "swapaxes", "swapdims", "movedim"})
+_TURNS = Kind(
+    calls=frozenset({
+        torch.permute, torch.transpose, torch.swapaxes, torch.swapdims, torch.movedim,
+        "permute", "transpose", "swapaxes", "swapdims", "movedim",
+    }),
+)  # fmt: skip
 
 
 def _is_features(value: object) -> bool:
@@ -173,8 +173,5 @@ def _pools(walk: Walk, node: fx.Node) -> bool:
 
 def _turns(walk: Walk, node: fx.Node) -> bool:
     """Whether a node moves the channels of maps to another dimension."""
-    name = getattr(node.target, "__name__", node.target)
     value = walk.env[node]
-    return (
-        node.op != "call_module" and name in _TURNS and torch.is_tensor(value) and value.ndim == 4
-    )
+    return _TURNS.holds(node, walk.layers) and torch.is_tensor(value) and value.ndim == 4

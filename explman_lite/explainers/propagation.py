@@ -105,6 +105,15 @@ class Walk(fx.Interpreter):
         network.verify(images)
         self.logits: Tensor = self.run(images)
 
+    @classmethod
+    def through(cls, network: Network, images: Tensor) -> Walk:
+        """Walk forward from images, which need not require a gradient."""
+        differentiable = is_differentiated(network, images)
+        with torch.enable_grad():
+            follows = differentiable and images.requires_grad
+            inputs = images if follows else images.detach().requires_grad_()
+            return cls(network, inputs, differentiable)
+
     def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[Any, Any]:
         """Hand a node its inputs, and remember those that depend on the pixels.
 
@@ -167,17 +176,14 @@ class Propagation(Explainer):
         """Walk forward, pick the logits, and walk back."""
         network = as_network(model)
         self.check(network, images)
-        differentiable = is_differentiated(network, images)
-        with torch.enable_grad():
-            follows = differentiable and images.requires_grad
-            inputs = images if follows else images.detach().requires_grad_()
-            walk = Walk(network, inputs, differentiable)
-        with torch.set_grad_enabled(differentiable):
+        walk = Walk.through(network, images)
+        with torch.set_grad_enabled(walk.differentiable):
             score = self.seed(class_logits(walk.logits, classes)).unsqueeze(1)
             places = classes.to(score.device).long().unsqueeze(1)
             picked = torch.zeros_like(walk.logits).scatter(1, places, score)
             attribution = walk.back(picked, self)
-        return Explanation(attribution, walk.logits if differentiable else walk.logits.detach())
+        logits = walk.logits if walk.differentiable else walk.logits.detach()
+        return Explanation(attribution, logits)
 
     def check(self, network: Network, images: Tensor) -> None:
         """Refuse what the method cannot explain: here, nothing."""

@@ -3,14 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterator
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from serving import QuietHandler
+from serving import served
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
@@ -59,11 +56,8 @@ def address(html: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     """Serve the book below the root, as GitHub Pages does."""
     site = tmp_path_factory.mktemp("site")
     (site / "book-of-a-project").symlink_to(html)
-    handler = partial(QuietHandler, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/book-of-a-project"
-        server.shutdown()
+    with served(site) as start:
+        yield f"{start}/book-of-a-project"
 
 
 @pytest.fixture(scope="module")

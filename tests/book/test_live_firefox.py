@@ -5,19 +5,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
-from threading import Thread
 from typing import Any
 
-import numpy as np
 import pytest
-from serving import QuietHandler
-
-import explman_lite as el
-from bookkit.live import CROPS
+from live_reference import check_attack
+from serving import QuietHandler, served
 
 BROWSERS = ("firefox-esr", "firefox")
 STEPS = 4
@@ -60,11 +54,9 @@ def found(html: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
             self.send_response(204)
             self.end_headers()
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Listener, directory=str(site))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    with served(site, Listener) as where:
         profile = tmp_path_factory.mktemp("profile")
         start = [executable, "--headless", "--no-remote", "--profile", str(profile)]
-        where = f"http://127.0.0.1:{server.server_port}/"
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         home = {**os.environ, "HOME": str(profile)}
         with subprocess.Popen([*start, where], env=home, **quiet) as firefox:
@@ -72,21 +64,10 @@ def found(html: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
                 yield answers.get(timeout=180)
             finally:
                 firefox.terminate()
-        server.shutdown()
 
 
 def test_firefox_does_what_pytorch_does(found):
     assert "error" not in found
     assert found["worker"]
-    images, _ = el.load_crops("test")
-    levels = (255 * images[list(CROPS)]).round().double()
-    victim, lender = levels[[1]] / 255, levels[[8]] / 255
-    network, explainer = el.load_model("crops_vgg").double(), el.Gradient()
-    target = el.relevance_map(explainer(network, lender, network(lender).argmax(dim=1)))
-    settings = {"steps": STEPS, "lr": 4 / 255, "epsilon": 8 / 255}
-    result = el.manipulate(network, victim, target, explainer, progress=False, **settings)
-    moved = np.array(found["x"]) - np.array(found["before"])
-    expected = (result.images - victim).flatten().numpy()
-    assert np.linalg.norm(moved - expected) < 1e-6 * np.linalg.norm(expected)
-    assert np.allclose(found["map"], result.maps.flatten().numpy(), atol=1e-5)
+    check_attack(found, STEPS)
     assert -1 < found["most"] < 0.5

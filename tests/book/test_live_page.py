@@ -3,10 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,9 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accessibility import CONTRAST, STRUCTURE, findings
+from live_reference import check_attack
 from pages import parse
 from playwright.sync_api import Browser, Locator, Page, expect
-from serving import QuietHandler
+from serving import QuietHandler, served
 
 import explman_lite as el
 from bookkit.live import CROPS
@@ -91,18 +89,7 @@ def finish(page: Page) -> dict[str, Any]:
 def test_from_a_server_and_from_a_folder_it_does_what_the_package_does(page, start):
     visit(page, f"{start}/{PAGE}#steps=6")
     found = finish(page)
-    images, _ = el.load_crops("test")
-    # Whole grey levels, which float32 rounds when it divides them by 255.
-    levels = (255 * images[list(CROPS)]).round().double()
-    victim, lender = levels[[1]] / 255, levels[[8]] / 255
-    network, explainer = el.load_model("crops_vgg").double(), el.Gradient()
-    target = el.relevance_map(explainer(network, lender, network(lender).argmax(dim=1)))
-    settings = {"steps": 6, "lr": 4 / 255, "epsilon": 8 / 255}
-    result = el.manipulate(network, victim, target, explainer, progress=False, **settings)
-    moved = np.array(found["x"]) - np.array(found["before"])
-    expected = (result.images - victim).flatten().numpy()
-    assert np.linalg.norm(moved - expected) < 1e-6 * np.linalg.norm(expected)
-    assert np.allclose(found["map"], result.maps.flatten().numpy(), atol=1e-5)
+    result = check_attack(found, steps=6)
     assert found["target"] == pytest.approx(result.summary().pcc_target.item(), abs=1e-5)
     assert found["honest"] == pytest.approx(result.summary().pcc_original.item(), abs=1e-5)
 
@@ -369,11 +356,8 @@ def strict(html: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
             self.send_header("Content-Security-Policy", request.param)
             super().end_headers()
 
-    handler = partial(StrictHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/live/"
-        server.shutdown()
+    with served(tmp_path, StrictHandler) as start:
+        yield f"{start}/live/"
 
 
 @pytest.mark.parametrize(
