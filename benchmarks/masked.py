@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import nn
-from train_crops import train
+from train_crops import Recipe, trained
 
 import explman_lite as el
 from explman_lite.bench import SUITES, Attack, Case, Suite, run
@@ -28,7 +28,6 @@ from explman_lite.networks.zoo import CARDS, card_of
 from explman_lite.pictures.collections import DIGITS
 
 RESULTS = Path(__file__).parents[1] / "results"
-TRAINED = Path(torch.hub.get_dir()) / "explman"
 COMMAND = "python benchmarks/masked.py"
 SEEDS, PAIRS, STEPS = 3, 40, 60
 
@@ -43,27 +42,12 @@ BUILD = {
     "crops_vgg_average": partial(small.build_crops_vgg, pooling=nn.AvgPool2d),
     "crops_vgg_softplus_average": partial(small.build_crops_vgg, softplus, nn.AvgPool2d),
 }
-CARRIED = [("crops_vgg", 0), ("crops_vgg_softplus", 0)]
-"""What comes with the package was trained from seed 0."""
-
-
-def trained(name: str, seed: int) -> nn.Module:
-    """Train a network from a seed, once: it is kept where PyTorch keeps what it downloads."""
-    if (name, seed) in CARRIED:
-        return card_of(name).load()
-    kept = TRAINED / f"{name}-{seed}.pt"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(train(BUILD[name], seed).state_dict(), kept)
-    model = BUILD[name]().eval()
-    model.load_state_dict(torch.load(kept, weights_only=True))
-    return model
 
 
 def add_networks() -> pd.DataFrame:
     """Add a card for each network, such as "crops_vgg-1" of seed 1; return how well all read."""
     for name, seed in product(BUILD, range(SEEDS)):
-        called, load = f"{name}-{seed}", partial(trained, name, seed)
+        called, load = f"{name}-{seed}", partial(trained, name, Recipe(BUILD[name]), seed)
         CARDS[called] = replace(card_of("crops_vgg"), name=called, load=load)
     sets = {"crops": el.load_crops("test"), "digits": el.load_digits("test")}
     lines = []

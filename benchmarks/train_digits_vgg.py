@@ -16,7 +16,7 @@ import explman_lite as el
 from explman_lite.networks import small
 
 CHECKPOINT = small.CHECKPOINTS / "digits_vgg.pt"
-SEED, EPOCHS, BATCH, LR, WEIGHT_DECAY, SHIFT = 0, 30, 64, 2e-3, 1e-3, 3
+SEED, EPOCHS, LR, WEIGHT_DECAY, SHIFT = 0, 30, 2e-3, 1e-3, 3
 
 
 def shifted(images: Tensor) -> Tensor:
@@ -32,18 +32,19 @@ def shifted(images: Tensor) -> Tensor:
 def train() -> nn.Module:
     torch.manual_seed(SEED)
     images, labels = el.load_digits("train")
-    model = small.build_digits_vgg()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
-    steps = EPOCHS * -(-len(images) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=steps)
-    for _ in range(EPOCHS):
-        for batch in torch.randperm(len(images)).split(BATCH):
-            loss = F.cross_entropy(model(shifted(images[batch])), labels[batch])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-    return model.eval()
+
+    def shuffled(epoch: int) -> tuple[Tensor, Tensor]:
+        order = torch.randperm(len(images))
+        return images[order], labels[order]
+
+    return el.training.train(
+        small.build_digits_vgg(),
+        shuffled,
+        epochs=EPOCHS,
+        lr=LR,
+        weight_decay=WEIGHT_DECAY,
+        vary=shifted,
+    )
 
 
 def accuracy(model: nn.Module) -> float:

@@ -19,6 +19,7 @@ faithfulness whether a map shows what the network looks at
 curvature    how the level sets of a network bend
 attack       a picture changed until its map is the target
 controls     the same picture changed as far, at random
+training     a network trained so that its explanations turn slowly
 bench        many pairs of pictures, attacked with every method
 checks       checks of readers' exercises
 items        questions about the chapters
@@ -36,6 +37,7 @@ from explman_lite import (
     metrics,
     playground,
     results,
+    training,
 )
 from explman_lite.attack import AttackStep, Manipulation, Settings, manipulate, manipulation_loss
 from explman_lite.explainers import registry
@@ -81,5 +83,6 @@ __all__ = [
     "results",
     "smoothed",
     "text_target",
+    "training",
     *registry.__all__,
 ]

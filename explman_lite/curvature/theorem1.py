@@ -19,7 +19,7 @@ from explman_lite.networks.layers import (
 )
 from explman_lite.networks.prepare import as_network
 from explman_lite.networks.smoothing import layers_with_kinks
-from explman_lite.networks.softplus import SmoothReLU
+from explman_lite.networks.softplus import CentredSoftplus, SmoothReLU
 from explman_lite.validation import check_classes, check_model, check_points
 
 
@@ -123,8 +123,8 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
     Parameters
     ----------
     model : nn.Module
-        From `explman_lite.smoothed`, a chain of convolutions or dense layers, softplus, pooling
-        whose windows do not overlap, and flattening.
+        From `explman_lite.smoothed`, or trained with softplus: a chain of convolutions or dense
+        layers, softplus, pooling whose windows do not overlap, and flattening.
     image : Tensor
         (1, ...), of which only the shape matters.
     cls : int
@@ -165,7 +165,7 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
     weight = cast(nn.Linear, chain[-1]).weight
     check_classes(same_class(cls, image), len(image), len(weight))
     for layer in chain:
-        if isinstance(layer, SmoothReLU):
+        if isinstance(layer, (SmoothReLU, CentredSoftplus)):
             bends[len(norms)] = _largest_bend(layer)
         if not isinstance(layer, nn.Flatten):
             norms.append(_norm(layer, values))
@@ -197,7 +197,7 @@ def _chain(model: nn.Module, image: Tensor) -> list[nn.Module]:
     return chain
 
 
-def _largest_bend(layer: SmoothReLU) -> float:
+def _largest_bend(layer: SmoothReLU | CentredSoftplus) -> float:
     """Return the largest second derivative of a softplus, β/4."""
     if layer.beta is None:
         raise ValueError("a ReLU bends without bound: smooth the network first, see `smoothed`")
@@ -212,10 +212,23 @@ def _norm(layer: nn.Module, values: Tensor) -> float:
         return float(1 / layer.std.min())
     if isinstance(layer, Conv2d):
         return _convolution_norm(layer, values.shape)
-    pools = isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)) and layer.kernel_size == layer.stride
-    if pools or isinstance(layer, SmoothReLU):
+    if isinstance(layer, (SmoothReLU, CentredSoftplus)):
         return 1.0
+    if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)) and layer.kernel_size == layer.stride:
+        return _pooling_norm(layer)
     raise ValueError(f"no bound is known for the layer {layer}")
+
+
+def _pooling_norm(layer: nn.MaxPool2d | nn.AvgPool2d) -> float:
+    """Return that of windows which do not overlap: a mean of n values is √n times 1/n of them."""
+    if isinstance(layer, nn.MaxPool2d):
+        return 1.0
+    if layer.divisor_override is not None:
+        raise ValueError(f"no bound is known for the layer {layer}")
+    if layer.ceil_mode or layer.padding not in (0, (0, 0)):
+        return 1.0  # windows at the edge may hold a single value
+    size = layer.kernel_size
+    return float((size**2 if isinstance(size, int) else prod(size)) ** -0.5)
 
 
 def _convolution_norm(layer: Conv2d, shape: torch.Size) -> float:

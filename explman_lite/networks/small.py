@@ -17,7 +17,7 @@ from explman_lite.networks.softplus import CentredSoftplus
 CHECKPOINTS = Path(__file__).parents[1] / "data"
 
 SOFTPLUS_BETA = 1.0
-"""The sharpness that ``crops_vgg_softplus`` was trained with."""
+"""The sharpness that ``crops_vgg_softplus`` and ``crops_vgg_robust`` were trained with."""
 
 
 def build_digits_vgg() -> nn.Sequential:
@@ -34,18 +34,28 @@ def build_digits_vgg() -> nn.Sequential:
 def build_crops_vgg(
     activation: Callable[[], nn.Module] = nn.ReLU,
     pooling: Callable[[int], nn.Module] = nn.MaxPool2d,
+    dropout: float = 0.5,
 ) -> nn.Sequential:
     """Build the untrained ``crops_vgg``: as ``digits_vgg``, with dropout while it is trained."""
     model = nn.Sequential(
         *_pairs_of_convolutions(3, activation, pooling),
-        nn.Flatten(), nn.Linear(64 * 8 * 8, 64), activation(), nn.Dropout(0.5), nn.Linear(64, 10),
+        nn.Flatten(), nn.Linear(64 * 8 * 8, 64), activation(), nn.Dropout(dropout),
+        nn.Linear(64, 10),
     )  # fmt: skip
     return _initialised(model)
 
 
 def build_crops_vgg_softplus() -> nn.Sequential:
     """Build ``crops_vgg`` with centred softplus in place of ReLU, to be trained with it."""
-    return build_crops_vgg(lambda: CentredSoftplus(SOFTPLUS_BETA))
+    return build_crops_vgg(_softplus)
+
+
+def build_crops_vgg_robust() -> nn.Sequential:
+    """Build ``crops_vgg`` without a kink: centred softplus, means for maxima, and no dropout.
+
+    It is to be trained with a penalty on the turning of its gradient, which regularises enough.
+    """
+    return build_crops_vgg(_softplus, nn.AvgPool2d, dropout=0.0)
 
 
 def build_crops_alexnet() -> nn.Sequential:
@@ -138,6 +148,10 @@ def _pairs_of_convolutions(
     return layers
 
 
+def _softplus() -> nn.Module:
+    return CentredSoftplus(SOFTPLUS_BETA)
+
+
 def _initialised(model: nn.Sequential) -> nn.Sequential:
     """Draw the weights of convolutions for ReLU, where no batch norm sets their scale."""
     for layer in model:
@@ -151,6 +165,7 @@ def _initialised(model: nn.Sequential) -> nn.Sequential:
 CROPS: dict[str, Callable[[], nn.Module]] = {
     "crops_vgg": build_crops_vgg,
     "crops_vgg_softplus": build_crops_vgg_softplus,
+    "crops_vgg_robust": build_crops_vgg_robust,
     "crops_alexnet": build_crops_alexnet,
     "crops_resnet": build_crops_resnet,
     "crops_densenet": build_crops_densenet,

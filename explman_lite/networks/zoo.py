@@ -244,6 +244,7 @@ def _carried(build: Callable[[], nn.Module], file: str, sha256: str) -> nn.Modul
 _CROPS_SHA256 = {
     "crops_vgg": "5fcc14e2aa5f4ec37a7a308be730ee20000ce76e0e4f2d13e8efad736e53a61c",
     "crops_vgg_softplus": "4ab22b216310611dc8e1824af6820b625c56b14cb88c92e9955c4316e2714684",
+    "crops_vgg_robust": "6546e01cad5d9e12bf7428041c0baca5e3ed785796ed623d8d0508806bd2dc69",
     "crops_alexnet": "2badef46a46cedf3fe38ae7da4f78e80ac16c32ed5627a70e6a1a980472885f3",
     "crops_resnet": "ea04c7cf81e3c2c4eda04dbcca04afd97bb8fbe9700155ec72d342de5b5cda3a",
     "crops_densenet": "0ea47b72a813c47415daa28501905caed7fd0b08ce3e701d5bf57077f9eb881a",

@@ -5,6 +5,7 @@ import torch
 
 import explman_lite as el
 from explman_lite.networks import small
+from explman_lite.networks.smoothing import layers_with_kinks
 from explman_lite.networks.zoo import CARDS
 from explman_lite.pictures import crops
 from explman_lite.pictures.collections import Crops
@@ -98,6 +99,27 @@ def test_a_network_that_was_trained_with_softplus_keeps_it():
     expected = rounded(images[:4])
     network = el.prepare(twin, mean=CARDS["crops_vgg"].mean, std=CARDS["crops_vgg"].std)
     torch.testing.assert_close(network(images[:4]), expected)
+
+
+def test_the_robust_network_has_no_kink_and_withstands_the_attack():
+    """Ten pairs, which say no more than that the right weights are there: see the suite."""
+    images, labels = el.load_crops("test")
+    sources = torch.cat([images[labels == cls][:1] for cls in range(10)])
+    gradient, epsilon, kept, gained = el.Gradient(), 8 / 255, {}, {}
+    for name in ("crops_vgg", "crops_vgg_robust"):
+        model = el.load_model(name)
+        classes = model(sources).argmax(dim=1)
+        maps = el.relevance_map(gradient(model, sources, classes))
+        result = el.manipulate(
+            model, sources, maps.roll(3, 0), gradient, steps=40, lr=epsilon / 2, epsilon=epsilon,
+            beta=(5.0, 100.0) if layers_with_kinks(model) else None, progress=False,
+        )  # fmt: skip
+        summary, before = result.summary(), el.metrics.pcc(maps, maps.roll(3, 0))
+        kept[name] = summary.pcc_original.median()
+        gained[name] = summary.pcc_target.median() - before.median().item()
+    assert layers_with_kinks(el.load_model("crops_vgg_robust")) == []
+    assert kept["crops_vgg"] < 0.4 and gained["crops_vgg"] > 0.5
+    assert kept["crops_vgg_robust"] > 0.8 and gained["crops_vgg_robust"] < 0.35
 
 
 def small_weights(name):

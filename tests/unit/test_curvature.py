@@ -11,6 +11,7 @@ from explman_lite import curvature
 from explman_lite.curvature.hessian import EXACT
 from explman_lite.networks.layers import Conv2d
 from explman_lite.networks.prepare import prepare
+from explman_lite.networks.softplus import CentredSoftplus
 
 
 class Surface(nn.Module):
@@ -310,6 +311,28 @@ def test_the_norm_of_a_convolution_is_that_of_its_matrix():
     outer = next(m for m in smooth.modules() if isinstance(m, nn.Linear)).weight
     expected = outer.abs().max() * torch.linalg.matrix_norm(matrix, 2).square()
     assert curvature.hessian_bound(smooth, image, 0) == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_mean_over_windows_shortens_by_the_root_of_their_size():
+    def bound(pool):
+        torch.manual_seed(0)
+        chain = nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), pool, nn.Flatten(), nn.Linear(27, 1)
+        smooth = el.smoothed(nn.Sequential(*chain).double().eval(), 4.0)
+        return curvature.hessian_bound(smooth, torch.zeros(1, 2, 6, 6, dtype=torch.float64), 0)
+
+    assert bound(nn.AvgPool2d(2)) == pytest.approx(bound(nn.MaxPool2d(2)) / 2)
+    assert bound(nn.AvgPool2d((2, 2), ceil_mode=True)) == bound(nn.MaxPool2d(2))
+    with pytest.raises(ValueError, match="AvgPool2d"):
+        bound(nn.AvgPool2d(2, divisor_override=1))
+
+
+def test_the_bound_holds_for_a_network_that_was_trained_with_softplus():
+    torch.manual_seed(0)
+    layers = nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)
+    rounded = el.smoothed(nn.Sequential(*layers).double().eval(), 3.0, centred=True)
+    own = [CentredSoftplus(3.0) if isinstance(m, nn.ReLU) else m for m in layers]
+    found = curvature.hessian_bound(prepare(nn.Sequential(*own).eval()), vector(0, 0), 1)
+    assert found == curvature.hessian_bound(rounded, vector(0, 0), 1)
 
 
 def test_a_network_without_a_known_bound_names_the_layer(toy):
