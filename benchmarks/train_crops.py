@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import explman_lite as el
 from explman_lite.networks import small
 from explman_lite.networks.layers import Normalize
-from explman_lite.networks.zoo import CROPS_MEAN, CROPS_STD, card_of
+from explman_lite.networks.zoo import CROPS_MEAN, CROPS_STD
 from explman_lite.pictures.crops import draw_crops
 
 TRAINED = Path(torch.hub.get_dir()) / "explman"
@@ -80,9 +80,8 @@ def trained(name: str, recipe: Recipe, seed: int) -> nn.Module:
 
     What comes with the package was trained from seed 0.
     """
-    if name in small.CROPS and seed == 0:
-        return card_of(name).load()
-    kept = TRAINED / f"{name}-{seed}.pt"
+    carried = name in small.CROPS and seed == 0
+    kept = small.CHECKPOINTS / f"{name}.pt" if carried else TRAINED / f"{name}-{seed}.pt"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         torch.save(train(recipe, seed).state_dict(), kept)
