@@ -19,6 +19,7 @@ from explman_lite.explainers.base import Explainer
 from explman_lite.explainers.gradients import Gradient, GradientTimesInput
 from explman_lite.explainers.lrp import LRP
 from explman_lite.explainers.patterns import PatternAttribution, fit_patterns
+from explman_lite.explainers.projected import Projected
 from explman_lite.explainers.propagation import GuidedBackprop
 from explman_lite.explainers.smoothed import BetaSmoothing
 
@@ -35,6 +36,7 @@ __all__ = [
     "GuidedBackprop",
     "IntegratedGradients",
     "PatternAttribution",
+    "Projected",
     "SmoothGrad",
     "fit_patterns",
 ]

@@ -69,13 +69,13 @@ def imagenet() -> el.Network:
     return el.load_model()
 
 
-def _registered(card: el.ExplainerCard) -> Callable[[el.Network], el.Explainer]:
-    def make(network: el.Network) -> el.Explainer:
-        generator = torch.Generator().manual_seed(4)
-        data = torch.rand(40, 3, 16, 16, dtype=torch.float64, generator=generator)
-        return card.make(network, data, points=5)
+def _data() -> Tensor:
+    generator = torch.Generator().manual_seed(4)
+    return torch.rand(40, 3, 16, 16, dtype=torch.float64, generator=generator)
 
-    return make
+
+def _registered(card: el.ExplainerCard) -> Callable[[el.Network], el.Explainer]:
+    return lambda network: card.make(network, _data(), points=5)
 
 
 EXPLAINERS: dict[str, Callable[[el.Network], el.Explainer]] = {
@@ -86,6 +86,7 @@ EXPLAINERS: dict[str, Callable[[el.Network], el.Explainer]] = {
         3, 0.1, explainer=el.LRP(), distribution="logistic"
     ),
     "BetaSmoothing": lambda network: el.BetaSmoothing(el.Gradient(), beta=2.0),
+    "Projected": lambda network: el.Projected(el.Gradient(), _data(), neighbours=12, dimensions=6),
 }
 
 
