@@ -59,7 +59,7 @@ class Projected(Wrapper):
         What is projected.
     pictures : Tensor
         (M, C, H, W) in [0, 1], pictures of the data, such as those that the network was trained
-        with; M at least k. They are brought to the images' type and device at every call.
+        with; M at least k. They are brought to the images' device at every call.
     neighbours : int
         k, how many pictures are near; Euclidean distance of the pixels.
     dimensions : int
@@ -99,9 +99,8 @@ class Projected(Wrapper):
     >>> explainer = el.Projected(el.Gradient(), el.load_digits("train")[0])
     >>> explainer(model, digits[:2], labels[:2]).shape
     torch.Size([2, 1, 32, 32])
-    >>> explainer
-    Projected(explainer=Gradient(), pictures=<1437 pictures of 1 × 32 × 32>, neighbours=50, \
-dimensions=30)
+    >>> explainer.pictures
+    <1437 pictures of 1 × 32 × 32>
     """
 
     explainer: Explainer
