@@ -108,16 +108,17 @@ def test_a_picture_of_the_data_is_its_own_neighbour_before_and_after_a_small_cha
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_neighbours_are_those_of_the_sample_alone(dtype, pictures):
-    """Pictures that lie as near as no product in single precision can tell."""
-    twins = pictures[:30].float()
-    twins = torch.cat([twins, (twins + 3e-8).clamp(max=1)]).to(dtype)
-    images = pictures[30:50].to(dtype)
-    rows, points = images.flatten(1), twins.flatten(1)
-    together = projected.nearest(rows, points, 11, 60)
-    for start, chunk in ((0, 1), (3, 7), (19, 60)):
-        alone = projected.nearest(rows[start : start + 1], points, 11, chunk)
-        assert torch.equal(alone, together[start : start + 1])
+def test_neighbours_are_found_where_single_precision_could_not_tell(dtype, pictures):
+    """Of pictures nearly alike it would add up others in a batch than for the sample alone."""
+    alike = (pictures[:1].flatten(1) + 1e-6 * drawn(60, VALUES, seed=3)).to(dtype)
+    images = pictures[30:50].flatten(1).to(dtype)
+    apart = (images.double().unsqueeze(1) - alike.double()).square().sum(dim=2)
+    expected = apart.argsort(dim=1)[:, :11].sort(dim=1).values
+    for rows in (1, 7, 60):
+        assert torch.equal(projected.nearest(images, alike, 11, rows), expected)
+    for index, image in enumerate(images):
+        alone = projected.nearest(image.unsqueeze(0), alike, 11, 60)
+        assert torch.equal(alone[0], expected[index])
 
 
 def test_the_gradient_is_the_projection_of_the_inner_one(network, images, classes, pictures):
@@ -180,16 +181,19 @@ def test_pictures_made_under_inference_mode_can_be_attacked(network, images, cla
     assert pixels.grad is not None and pixels.grad.any()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_it_is_as_precise_as_the_images(dtype, network, images, classes, pictures):
+@pytest.mark.parametrize(
+    ("dtype", "roundings"), [(torch.float16, 0.36), (torch.bfloat16, 0.36), (torch.float32, 4)]
+)
+def test_it_is_as_precise_as_the_images(dtype, roundings, network, images, classes, pictures):
     explainer = el.Projected(el.Gradient(), pictures, neighbours=20, dimensions=9)
     rounded = images.to(dtype)
     found = explainer(network.to(dtype), rounded, classes)
     inner = el.Gradient()(network, rounded, classes).double().view(3, -1, 1)
     expected = (matrix(explainer, rounded.double()) @ inner).view(3, *SHAPE)
     assert found.dtype == dtype
+    # Half precision rounds what is returned, and nothing before.
     error = (found.double() - expected).norm() / expected.norm()
-    assert error < 2 * torch.finfo(dtype).eps
+    assert error < roundings * torch.finfo(dtype).eps
 
 
 def test_a_sample_that_is_lost_leaves_the_others_alone(network, images, classes, pictures):
@@ -252,10 +256,9 @@ def test_the_most_dimensions_and_neighbours_are_allowed(network, images, classes
     assert refused(neighbours=20, dimensions=19)(network, images, classes).any()
 
 
-@pytest.mark.parametrize("value", [0.1, 0.5])
-def test_neighbours_that_are_all_the_same_have_no_tangent_space(value, network, images, classes):
-    """The mean of many tenths is none, but the difference is no direction."""
-    explainer = refused(pictures=torch.full((20, *SHAPE), value), dimensions=1)
+def test_neighbours_that_are_all_the_same_have_no_tangent_space(network, images, classes):
+    """The mean of ten equal numbers is not always the number, but the difference no direction."""
+    explainer = refused(pictures=drawn(1, *SHAPE).repeat(20, 1, 1, 1), dimensions=1)
     with pytest.raises(ValueError, match="dimensions must be at most 0"):
         explainer(network, images, classes)
 
