@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bookkit.recorded import costs, defense, status, suites
+from bookkit.recorded import costs, defense, robust, status, suites
 
 SIX_METHODS = ("digits", "photos", "imagenet")
 """The suites of the paper's six methods that were run."""
@@ -52,6 +52,10 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "masked_digits": partial(defense.masked, "masked-digits"),
     "budgets_ends": defense.ends,
     "step_sizes": defense.step_sizes,
+    "robust_ladder": robust.ladder,
+    "robust_weights": robust.weights,
+    "robust_effort": robust.effort,
+    "robust_faithful": robust.faithful,
     "status_chapters": status.chapters,
     "status_versions": status.versions,
 }
@@ -61,4 +65,5 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     **{f"{suite}_boxes": partial(suites.boxes, suite) for suite in SIX_METHODS},
     "defense": defense.over_beta,
     "budgets": defense.budgets,
+    "robust": robust.curve,
 }
