@@ -17,7 +17,7 @@ networks     the networks that are explained: trained, prepared, smoothed
 explainers   which pixels an answer depends on, and the registry of the methods
 faithfulness whether a map shows what the network looks at
 curvature    how the level sets of a network bend
-attack       a picture changed until its map is the target
+attack       a picture, or a network, changed until the map is the target
 controls     the same picture changed as far, at random
 training     a network trained so that its explanations turn slowly
 bench        many pairs of pictures, attacked with every method
@@ -39,7 +39,17 @@ from explman_lite import (
     results,
     training,
 )
-from explman_lite.attack import AttackStep, Manipulation, Settings, manipulate, manipulation_loss
+from explman_lite.attack import (
+    AttackStep,
+    Manipulation,
+    ModelManipulation,
+    ModelSettings,
+    ModelStep,
+    Settings,
+    manipulate,
+    manipulate_model,
+    manipulation_loss,
+)
 from explman_lite.explainers import registry
 from explman_lite.explainers.base import Explainer, Explanation
 from explman_lite.explainers.registry import *  # noqa: F403  (what is registered is public)
@@ -59,6 +69,9 @@ __all__ = [
     "Explanation",
     "FrameSlider",
     "Manipulation",
+    "ModelManipulation",
+    "ModelSettings",
+    "ModelStep",
     "Network",
     "Quiz",
     "Settings",
@@ -73,6 +86,7 @@ __all__ = [
     "load_model",
     "load_photo",
     "manipulate",
+    "manipulate_model",
     "manipulation_loss",
     "metrics",
     "model_names",

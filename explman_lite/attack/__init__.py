@@ -13,15 +13,25 @@ from explman_lite.attack.restarts import attack_defense
 from explman_lite.attack.result import AttackStep, Manipulation
 from explman_lite.attack.run import manipulate
 from explman_lite.attack.settings import Schedule, Settings, constant, one_cycle
+from explman_lite.attack.weights import (
+    ModelManipulation,
+    ModelSettings,
+    ModelStep,
+    manipulate_model,
+)
 
 __all__ = [
     "AttackStep",
     "Manipulation",
+    "ModelManipulation",
+    "ModelSettings",
+    "ModelStep",
     "Schedule",
     "Settings",
     "attack_defense",
     "constant",
     "manipulate",
+    "manipulate_model",
     "manipulation_loss",
     "one_cycle",
 ]

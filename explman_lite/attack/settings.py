@@ -111,22 +111,12 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse values that are not of the form above."""
         plain_numbers(self)
-        if not is_integer(self.steps):
-            raise TypeError(f"steps must be an integer, got {type(self.steps).__name__}")
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
-        check_positive(lr=self.lr, growth=self.growth)
-        check_number(output_weight=self.output_weight)
-        if not 0 <= self.output_weight < math.inf:
-            raise ValueError(
-                f"output_weight must be finite and not negative, got {self.output_weight}"
-            )
+        check_pace(self.steps, self.lr, self.output_weight, self.schedule)
+        check_positive(growth=self.growth)
         for name, growth in (("beta", self.beta), ("pooling", self.pooling)):
             if growth is not None:
                 start, end = _pair(name, growth, "(start, end) or None")
                 check_positive(**{f"{name}_start": start, f"{name}_end": end})
-        if not callable(self.schedule):
-            raise TypeError(f"schedule must be a function of a fraction, got {self.schedule!r}")
         first, second = _pair("momentum", self.momentum, "of decay rates")
         check_number(momentum_first=first, momentum_second=second)
         if not (0 <= first < 1 and 0 <= second < 1):
@@ -222,6 +212,20 @@ class Settings:
     def record(self) -> dict[str, Any]:
         """Return the settings as plain values, fit for JSON."""
         return self.keywords() | {"schedule": getattr(self.schedule, "__name__", "unnamed")}
+
+
+def check_pace(steps: int, lr: float, output_weight: float, schedule: Schedule) -> None:
+    """Refuse what any search needs to know, whatever it changes, if it is not of its form."""
+    if not is_integer(steps):
+        raise TypeError(f"steps must be an integer, got {type(steps).__name__}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    check_positive(lr=lr)
+    check_number(output_weight=output_weight)
+    if not 0 <= output_weight < math.inf:
+        raise ValueError(f"output_weight must be finite and not negative, got {output_weight}")
+    if not callable(schedule):
+        raise TypeError(f"schedule must be a function of a fraction, got {schedule!r}")
 
 
 def _pair(name: str, value: Any, meaning: str) -> tuple[float, float]:

@@ -1,0 +1,535 @@
+r"""The other attack: the picture stays, and the weights change until its explanation is the target.
+
+.. math::
+
+   \mathcal L(w) = \lVert h_w(x) - h^t \rVert^2 + \gamma \lVert g_w(x) - g_{w_0}(x) \rVert^2
+
+Both terms are those of `manipulation_loss`. A ReLU network's gradient says nothing of how it
+changes with the picture, but it does change with the weights: no softplus is needed here.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from explman_lite import metrics
+from explman_lite.attack.loss import manipulation_loss
+from explman_lite.attack.settings import Schedule, check_pace, one_cycle
+from explman_lite.explainers.base import (
+    Explainer,
+    check_explainer,
+    ordinary,
+    outside_inference_mode,
+)
+from explman_lite.maps import in_single, relevance_map, scale_to_mean_one, to_numpy
+from explman_lite.networks.prepare import Network, prepare
+from explman_lite.validation import (
+    check_count,
+    check_fits,
+    check_images,
+    check_model,
+    check_outputs,
+    check_several_logits,
+    check_target_maps,
+    plain_numbers,
+)
+
+ModelCallback = Callable[["ModelStep", Network], None]
+
+_AT_ONCE = 64
+"""How many images are classified, or explained to be judged, in one pass."""
+
+_ENDS = 0.1
+"""The share of the steps at either end whose losses are compared: a few images vary too much."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """How a network is manipulated; the defaults are those of `manipulate_model`.
+
+    Attributes
+    ----------
+    steps : int
+        Number of optimisation steps, at least 1.
+    lr : float
+        Largest step size of any weight, in its own units.
+    output_weight : float
+        γ, how much a change of the output weighs; not negative.
+    batch : int
+        How many images a step looks at.
+    schedule : callable
+        From the fraction of the run, 0 to 1, to the share of ``lr`` to take.
+    seed : int
+        Of the order in which the images are looked at.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not of this form.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> el.ModelSettings(steps=20).batch
+    16
+    """
+
+    steps: int = 400
+    lr: float = 3e-3
+    output_weight: float = 20.0
+    batch: int = 16
+    schedule: Schedule = one_cycle
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values that are not of the form above."""
+        plain_numbers(self)
+        check_pace(self.steps, self.lr, self.output_weight, self.schedule)
+        check_count(batch=self.batch)
+        check_count(0, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class ModelStep:
+    """One step of the optimisation, as it looked before the weights changed.
+
+    Attributes
+    ----------
+    step : int
+        From 0.
+    samples : Tensor
+        (B,) which images it looked at.
+    map_loss : Tensor
+        (E, B) for each explainer and image the mean squared distance between the map and the
+        target, both of mean 1.
+    output_loss : Tensor
+        (B,) mean squared change of the logits, over their variance before the attack.
+    """
+
+    step: int
+    samples: Tensor
+    map_loss: Tensor
+    output_loss: Tensor
+
+
+@dataclass(frozen=True)
+class ModelManipulation:
+    """What `manipulate_model` returns: the network before and after, and how it got there.
+
+    Attributes
+    ----------
+    model : Network
+        The manipulated one: of the same type as the original, in evaluation mode, frozen.
+    original_model : Network
+        The one that was given, prepared.
+    target_maps : Tensor
+        (N, H, W), or (1, H, W) for all images; not negative, mean 1.
+    explainers : tuple of Explainer
+        The methods that were attacked.
+    history : list of ModelStep
+        A record per step.
+    diverged : bool
+        The loss or a weight left the finite numbers, or the loss ended above twice its start, so
+        that the weights with the smallest loss were kept instead of the last.
+    interrupted : bool
+        Whether Ctrl-C ended the run before its last step.
+    settings : ModelSettings
+        How.
+    """
+
+    model: Network
+    original_model: Network
+    target_maps: Tensor
+    explainers: tuple[Explainer, ...]
+    history: list[ModelStep]
+    diverged: bool
+    interrupted: bool
+    settings: ModelSettings
+
+    def summary(
+        self, images: Tensor, explainers: Explainer | Sequence[Explainer] | None = None
+    ) -> pd.DataFrame:
+        """Judge both networks on pictures, those of the fit or better others.
+
+        Explained is the class that the original network predicts.
+
+        Parameters
+        ----------
+        images : Tensor
+            (M, C, H, W) in [0, 1], of the weights' type and on their device. Where each image of
+            the fit had a target map of its own, M must be their number.
+        explainers : Explainer or sequence of Explainer, optional
+            The methods to judge by, those that were attacked if not given: a lie told to one may
+            have passed to others.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per method and image. ``pcc``, ``ssim`` and ``mse`` compare the new map with
+            the target map (``…_target``) and with the original network's (``…_original``); ``pcc``
+            is NaN where one of the two is constant. ``output_change`` is that of the class
+            probabilities (Euclidean distance), ``logit_change`` that of the logits (mean squared
+            change over their variance).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not of this form.
+        """
+        methods = self.explainers if explainers is None else _as_explainers(explainers)
+        check_images(images)
+        check_fits(self.model, images)
+        check_target_maps(self.target_maps, images)
+        targets = self.target_maps.expand(len(images), -1, -1)
+        parts = zip(*(torch.split(v, _AT_ONCE) for v in (images, targets)), strict=True)
+        with torch.no_grad():
+            tables = [self._judged(*part, methods) for part in parts]
+        table = pd.concat(tables, ignore_index=True)
+        table["sample"] = table.groupby("explainer").cumcount()
+        order = [method.name for method in methods]
+        return table.set_index(["explainer", "sample"]).loc[order]
+
+    def _judged(
+        self, images: Tensor, targets: Tensor, methods: Sequence[Explainer]
+    ) -> pd.DataFrame:
+        """Judge both networks on some images."""
+        before, after = self.original_model(images), self.model(images)
+        classes = before.argmax(dim=1)
+        tables = []
+        for method in methods:
+            original, found = (
+                relevance_map(method(model, images, classes))
+                for model in (self.original_model, self.model)
+            )
+            columns = {
+                f"{name}_{reference}": measure(found, maps)
+                for reference, maps in (("target", targets.to(found)), ("original", original))
+                for name, measure in (
+                    ("pcc", metrics.pcc),
+                    ("ssim", metrics.ssim),
+                    ("mse", metrics.mse),
+                )
+            }
+            columns |= {
+                "output_change": metrics.output_change(after, before),
+                "logit_change": metrics.logit_change(after, before),
+                "class_kept": after.argmax(dim=1) == classes,
+            }
+            table = pd.DataFrame({name: to_numpy(column) for name, column in columns.items()})
+            tables.append(table.assign(explainer=method.name))
+        return pd.concat(tables)
+
+
+def manipulate_model(
+    model: nn.Module,
+    images: Tensor,
+    target_maps: Tensor,
+    explainers: Explainer | Sequence[Explainer],
+    *,
+    steps: int = ModelSettings.steps,
+    lr: float = ModelSettings.lr,
+    output_weight: float = ModelSettings.output_weight,
+    batch: int = ModelSettings.batch,
+    schedule: Schedule = ModelSettings.schedule,
+    seed: int = ModelSettings.seed,
+    progress: bool = True,
+    callback: ModelCallback | None = None,
+) -> ModelManipulation:
+    r"""Change a copy of a network so that its explanations become the target map.
+
+    Adam with a one-cycle step size changes all weights w so as to minimise, over the images
+    :math:`x_n`,
+
+    .. math::
+
+       \mathcal L(w) = \frac 1N \sum_n \biggl[
+       \frac{1}{HW} \sum_i \bigl(h_w(x_n) - h^t_n\bigr)_i^2
+       + \gamma\, \frac{\sum_k \bigl(g_w(x_n) - g_{w_0}(x_n)\bigr)_k^2}
+       {\sum_k \bigl(g_{w_0}(x_n) - \bar g_{w_0}(x_n)\bigr)_k^2} \biggr],
+
+    which is the mean of `manipulation_loss`, with the outputs of the original network to keep
+    instead of labels to learn; with several explainers, the mean over them. With one target for
+    all images it is learned as a rule, and pictures never seen show it as well.
+
+    The network is explained as it is, kinks included: unlike with respect to the pixels, a ReLU
+    network's gradient has a derivative with respect to the weights. Batch norm is folded before,
+    and its statistics do not move. A network in half precision is changed in float32 and returned
+    in its own type. An image whose map is zero everywhere takes part with its output alone.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From `load_model` or `prepare`; in evaluation mode. It stays as it is, and all weights of
+        its copy change, whether frozen or not.
+    images : Tensor
+        (N, C, H, W) in [0, 1], of the weights' type and on their device: what the copy learns from.
+    target_maps : Tensor
+        (1, H, W) for all images, or (N, H, W); not negative, of any scale.
+    explainers : Explainer or sequence of Explainer
+        The methods to attack, of the class that the original network predicts.
+    steps : int
+        Number of optimisation steps; each costs about three explanations of a batch per explainer.
+    lr : float
+        Largest step size of any weight, in its own units.
+    output_weight : float
+        γ, how much a change of the output weighs; not negative.
+    batch : int
+        How many images a step looks at, all if there are fewer. No image is looked at again before
+        all others have been.
+    schedule : callable
+        From the fraction of the run, 0 to 1, to the share of ``lr`` to take.
+    seed : int
+        Of the order in which the images are looked at, not negative.
+    progress : bool
+        Show a progress bar.
+    callback : callable, optional
+        Called at every step with the `ModelStep` and the network it describes, which goes on
+        changing.
+
+    Returns
+    -------
+    ModelManipulation
+        Also after Ctrl-C, with what was reached by then.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the form above; if the model has no weights, or returns a single
+        logit, or logits that are not finite; if the map of an explainer does not depend on the
+        weights in a way that can be differentiated.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the run diverged; the weights with the smallest loss are kept. If the model's outputs
+        look like probabilities, where logits are expected.
+
+    References
+    ----------
+    Heo, Joo and Moon (2019), "Fooling neural network interpretations via adversarial model
+    manipulation", equations 1 and 2, where the first term is the cross-entropy of the labels.
+    Anders et al. (2020), "Fairwashing explanations with off-manifold detergent", section 3, where
+    it is the output of the original network, as here.
+
+    Examples
+    --------
+    >>> import explman_lite as el
+    >>> model, (images, _) = el.load_model("digits_vgg"), el.load_digits("train")
+    >>> target = el.text_target("no", size=32)
+    >>> result = el.manipulate_model(
+    ...     model, images[:16], target, el.Gradient(), steps=2, batch=8, progress=False
+    ... )
+    >>> result.model(images[:1]).shape, len(result.history)
+    (torch.Size([1, 10]), 2)
+    """
+    check_model(model)
+    check_images(images)
+    check_fits(model, images)
+    check_target_maps(target_maps, images)
+    methods = _as_explainers(explainers)
+    settings = ModelSettings(
+        steps=steps,
+        lr=lr,
+        output_weight=output_weight,
+        batch=batch,
+        schedule=schedule,
+        seed=seed,
+    )
+    with outside_inference_mode():
+        original, images = prepare(model), ordinary(images.detach())
+        if next(original.parameters(), None) is None:
+            raise ValueError(f"{type(model).__name__} has no weights that could be changed")
+        with torch.no_grad():
+            logits = torch.cat([original(part) for part in torch.split(images, _AT_ONCE)])
+        check_outputs(logits)
+        check_several_logits(logits)
+        targets = scale_to_mean_one(in_single(ordinary(target_maps.detach()).to(images)))
+        search = _Search(original, images, targets, logits, methods, settings)
+        with torch.enable_grad():
+            search.check_that_weights_matter()
+            search.run(progress, callback)
+        network, diverged = search.result()
+    if diverged:
+        warnings.warn(
+            f"the attack diverged after {len(search.history)} of {steps} steps and keeps the "
+            "weights with the smallest loss; a smaller lr may help",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return ModelManipulation(
+        model=network,
+        original_model=original,
+        target_maps=targets,
+        explainers=methods,
+        history=search.history,
+        diverged=diverged,
+        interrupted=search.interrupted,
+        settings=settings,
+    )
+
+
+def sample_losses(
+    explainer: Explainer,
+    network: Network,
+    images: Tensor,
+    classes: Tensor,
+    targets: Tensor,
+    original_logits: Tensor,
+    output_weight: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss of each image, and its two terms without γ: (N,) each.
+
+    Only the first is differentiable. A map that is zero everywhere counts as a constant: what it
+    is divided by is zero, and its gradient would be NaN for all weights.
+    """
+    attribution, logits = explainer.explain(network, images, classes)
+    alive = attribution.detach().flatten(1).any(dim=1).view(-1, 1, 1, 1)
+    maps = relevance_map(torch.where(alive, attribution, attribution.detach()))
+    loss = manipulation_loss(maps, targets, logits, original_logits, output_weight)
+    map_loss = metrics.mse(maps.detach(), targets)
+    return loss, map_loss, metrics.logit_change(logits.detach(), original_logits)
+
+
+class _Search:
+    """The optimisation of the weights: a copy of the network, the best of it, and the history."""
+
+    def __init__(
+        self,
+        original: Network,
+        images: Tensor,
+        targets: Tensor,
+        original_logits: Tensor,
+        explainers: tuple[Explainer, ...],
+        settings: ModelSettings,
+    ) -> None:
+        # In single precision at least: smaller numbers would lose the steps.
+        self.images, self.dtype = in_single(images), images.dtype
+        self.network = prepare(copy.deepcopy(original).to(self.images.dtype), frozen=False)
+        self.weights = list(self.network.parameters())
+        self.targets = targets.expand(len(images), -1, -1)
+        self.original_logits = in_single(original_logits)
+        self.classes = original_logits.argmax(dim=1)
+        self.explainers, self.settings = explainers, settings
+        self.history: list[ModelStep] = []
+        self.losses: list[float] = []
+        self.best = [weight.detach().clone() for weight in self.weights]
+        self.interrupted = False
+
+    def check_that_weights_matter(self) -> None:
+        """Refuse an explainer whose map cannot be changed through the weights."""
+        samples = torch.arange(min(self.settings.batch, len(self.images)))
+        for explainer in self.explainers:
+            loss = self._losses(explainer, samples, output_weight=0.0)[0].sum()
+            gradients: Sequence[Tensor | None] = ()
+            if loss.requires_grad:
+                gradients = torch.autograd.grad(loss, self.weights, allow_unused=True)
+            if not any(gradient is not None and gradient.any() for gradient in gradients):
+                raise ValueError(
+                    f"the map of {explainer.name} has no gradient with respect to any weight, for "
+                    f"the first {len(samples)} images: it is zero everywhere, or does not depend "
+                    "on the weights, or not in a way that can be differentiated"
+                )
+
+    def run(self, progress: bool, callback: ModelCallback | None) -> None:
+        """Take all steps, or those before Ctrl-C or a loss that is not finite."""
+        settings = self.settings
+        optimiser = torch.optim.Adam(self.weights, lr=settings.lr)
+        (group,) = optimiser.param_groups
+        name = ", ".join(explainer.name for explainer in self.explainers)
+        try:
+            with tqdm(self._minibatches(), name, settings.steps, disable=not progress) as bar:
+                for step, samples in enumerate(bar):
+                    group["lr"] = settings.lr * settings.schedule(step / max(settings.steps - 1, 1))
+                    optimiser.zero_grad()
+                    record = self._differentiate(step, samples)
+                    self.history.append(record)
+                    if callback is not None:
+                        callback(record, self.network)
+                    if not math.isfinite(self.losses[-1]):
+                        break
+                    optimiser.step()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            warnings.warn(
+                f"interrupted after {len(self.history)} of {settings.steps} steps",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _minibatches(self) -> Iterator[Tensor]:
+        """Yield for each step which images it looks at (B,)."""
+        total = len(self.images)
+        size = min(self.settings.batch, total)
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        waiting = torch.empty(0, dtype=torch.long)
+        for _ in range(self.settings.steps):
+            if len(waiting) < size:
+                order = torch.randperm(total, generator=generator)
+                # What is left over of the last round comes first, and only once in this batch.
+                waiting = torch.cat([waiting, order[~torch.isin(order, waiting)], waiting])
+            yield waiting[:size]
+            waiting = waiting[size:]
+
+    def _losses(
+        self, explainer: Explainer, samples: Tensor, output_weight: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        samples = samples.to(self.images.device)
+        return sample_losses(
+            explainer,
+            self.network,
+            self.images[samples],
+            self.classes[samples],
+            self.targets[samples],
+            self.original_logits[samples],
+            output_weight,
+        )
+
+    def _differentiate(self, step: int, samples: Tensor) -> ModelStep:
+        """Compute the loss and leave its gradient in the weights."""
+        total, map_losses = 0.0, []
+        for explainer in self.explainers:
+            losses, map_loss, output_loss = self._losses(
+                explainer, samples, self.settings.output_weight
+            )
+            loss = losses.mean() / len(self.explainers)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+            map_losses.append(map_loss)
+        if not all(w.grad is None or w.grad.isfinite().all() for w in self.weights):
+            total = math.nan
+        if total < min(self.losses, default=math.inf):
+            self.best = [weight.detach().clone() for weight in self.weights]
+        self.losses.append(total)
+        return ModelStep(step, samples, torch.stack(map_losses), output_loss)
+
+    def result(self) -> tuple[Network, bool]:
+        """Return the network to keep, in the type of the original, and whether it diverged."""
+        few = max(1, round(_ENDS * len(self.losses)))
+        first, last = (sum(part) / few for part in (self.losses[:few], self.losses[-few:]))
+        finite = all(weight.isfinite().all() for weight in self.weights)
+        diverged = not finite or not last <= 2 * first
+        with torch.no_grad():
+            for weight, best in zip(self.weights, self.best, strict=True):
+                if diverged:
+                    weight.copy_(best)
+                weight.grad = None
+        return self.network.requires_grad_(False).to(self.dtype), diverged
+
+
+def _as_explainers(explainers: Explainer | Sequence[Explainer]) -> tuple[Explainer, ...]:
+    """Return one explainer or several as a tuple; refuse anything else."""
+    found = tuple(explainers) if isinstance(explainers, list | tuple) else (explainers,)
+    if not found:
+        raise ValueError("give at least one explainer, got none")
+    for explainer in found:
+        check_explainer(explainer)
+    return found
