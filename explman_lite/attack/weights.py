@@ -10,7 +10,6 @@ changes with the picture, but it does change with the weights: no softplus is ne
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -190,43 +189,39 @@ class ModelManipulation:
         check_fits(self.model, images)
         check_target_maps(self.target_maps, images)
         targets = self.target_maps.expand(len(images), -1, -1)
-        parts = zip(*(torch.split(v, _AT_ONCE) for v in (images, targets)), strict=True)
+        parts = [torch.split(values, _AT_ONCE) for values in (images, targets)]
         with torch.no_grad():
-            tables = [self._judged(*part, methods) for part in parts]
-        table = pd.concat(tables, ignore_index=True)
-        table["sample"] = table.groupby("explainer").cumcount()
-        order = [method.name for method in methods]
-        return table.set_index(["explainer", "sample"]).loc[order]
+            tables = [
+                pd.concat([self._judged(*part, method) for part in zip(*parts, strict=True)])
+                for method in methods
+            ]
+        names = [method.name for method in methods]
+        tables = [table.reset_index(drop=True) for table in tables]
+        return pd.concat(tables, keys=names, names=["explainer", "sample"])
 
-    def _judged(
-        self, images: Tensor, targets: Tensor, methods: Sequence[Explainer]
-    ) -> pd.DataFrame:
-        """Judge both networks on some images."""
+    def _judged(self, images: Tensor, targets: Tensor, method: Explainer) -> pd.DataFrame:
+        """Judge both networks on some images by one method."""
         before, after = self.original_model(images), self.model(images)
         classes = before.argmax(dim=1)
-        tables = []
-        for method in methods:
-            original, found = (
-                relevance_map(method(model, images, classes))
-                for model in (self.original_model, self.model)
+        original, found = (
+            relevance_map(method(model, images, classes))
+            for model in (self.original_model, self.model)
+        )
+        columns = {
+            f"{name}_{reference}": measure(found, maps)
+            for reference, maps in (("target", targets.to(found)), ("original", original))
+            for name, measure in (
+                ("pcc", metrics.pcc),
+                ("ssim", metrics.ssim),
+                ("mse", metrics.mse),
             )
-            columns = {
-                f"{name}_{reference}": measure(found, maps)
-                for reference, maps in (("target", targets.to(found)), ("original", original))
-                for name, measure in (
-                    ("pcc", metrics.pcc),
-                    ("ssim", metrics.ssim),
-                    ("mse", metrics.mse),
-                )
-            }
-            columns |= {
-                "output_change": metrics.output_change(after, before),
-                "logit_change": metrics.logit_change(after, before),
-                "class_kept": after.argmax(dim=1) == classes,
-            }
-            table = pd.DataFrame({name: to_numpy(column) for name, column in columns.items()})
-            tables.append(table.assign(explainer=method.name))
-        return pd.concat(tables)
+        }
+        columns |= {
+            "output_change": metrics.output_change(after, before),
+            "logit_change": metrics.logit_change(after, before),
+            "class_kept": after.argmax(dim=1) == classes,
+        }
+        return pd.DataFrame({name: to_numpy(column) for name, column in columns.items()})
 
 
 def manipulate_model(
@@ -316,9 +311,8 @@ def manipulate_model(
     References
     ----------
     Heo, Joo and Moon (2019), "Fooling neural network interpretations via adversarial model
-    manipulation", equations 1 and 2, where the first term is the cross-entropy of the labels.
-    Anders et al. (2020), "Fairwashing explanations with off-manifold detergent", section 3, where
-    it is the output of the original network, as here.
+    manipulation", section 3.2, where labels keep the answers; here, as with Anders et al. (2020),
+    "Fairwashing explanations with off-manifold detergent", the original network's outputs do.
 
     Examples
     --------
@@ -352,7 +346,7 @@ def manipulate_model(
             logits = torch.cat([original(part) for part in torch.split(images, _AT_ONCE)])
         check_outputs(logits)
         check_several_logits(logits)
-        targets = scale_to_mean_one(in_single(ordinary(target_maps.detach()).to(images)))
+        targets = scale_to_mean_one(ordinary(target_maps.detach()).to(in_single(images[:1])))
         search = _Search(original, images, targets, logits, methods, settings)
         with torch.enable_grad():
             search.check_that_weights_matter()
@@ -413,7 +407,7 @@ class _Search:
     ) -> None:
         # In single precision at least: smaller numbers would lose the steps.
         self.images, self.dtype = in_single(images), images.dtype
-        self.network = prepare(copy.deepcopy(original).to(self.images.dtype), frozen=False)
+        self.network = prepare(original, frozen=False).to(self.images.dtype)
         self.weights = list(self.network.parameters())
         self.targets = targets.expand(len(images), -1, -1)
         self.original_logits = in_single(original_logits)
@@ -428,16 +422,30 @@ class _Search:
         """Refuse an explainer whose map cannot be changed through the weights."""
         samples = torch.arange(min(self.settings.batch, len(self.images)))
         for explainer in self.explainers:
-            loss = self._losses(explainer, samples, output_weight=0.0)[0].sum()
-            gradients: Sequence[Tensor | None] = ()
-            if loss.requires_grad:
-                gradients = torch.autograd.grad(loss, self.weights, allow_unused=True)
-            if not any(gradient is not None and gradient.any() for gradient in gradients):
+            try:
+                loss = self._losses(explainer, samples, output_weight=0.0)[0].sum()
+                if loss.requires_grad:
+                    # Unlike torch.autograd.grad, it runs into what can be differentiated but once.
+                    loss.backward()  # type: ignore[no-untyped-call]
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise ValueError(
+                    f"the map of {explainer.name} cannot be differentiated with respect to the "
+                    f"weights: {error}"
+                ) from error
+            gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+            if not any(gradient.any() for gradient in gradients):
                 raise ValueError(
                     f"the map of {explainer.name} has no gradient with respect to any weight, for "
                     f"the first {len(samples)} images: it is zero everywhere, or does not depend "
                     "on the weights, or not in a way that can be differentiated"
                 )
+            self._forget_gradients()
+
+    def _forget_gradients(self) -> None:
+        for weight in self.weights:
+            weight.grad = None
 
     def run(self, progress: bool, callback: ModelCallback | None) -> None:
         """Take all steps, or those before Ctrl-C or a loss that is not finite."""
@@ -449,7 +457,7 @@ class _Search:
             with tqdm(self._minibatches(), name, settings.steps, disable=not progress) as bar:
                 for step, samples in enumerate(bar):
                     group["lr"] = settings.lr * settings.schedule(step / max(settings.steps - 1, 1))
-                    optimiser.zero_grad()
+                    self._forget_gradients()
                     record = self._differentiate(step, samples)
                     self.history.append(record)
                     if callback is not None:
@@ -517,11 +525,11 @@ class _Search:
         first, last = (sum(part) / few for part in (self.losses[:few], self.losses[-few:]))
         finite = all(weight.isfinite().all() for weight in self.weights)
         diverged = not finite or not last <= 2 * first
-        with torch.no_grad():
-            for weight, best in zip(self.weights, self.best, strict=True):
-                if diverged:
+        if diverged:
+            with torch.no_grad():
+                for weight, best in zip(self.weights, self.best, strict=True):
                     weight.copy_(best)
-                weight.grad = None
+        self._forget_gradients()
         return self.network.requires_grad_(False).to(self.dtype), diverged
 
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -362,6 +363,29 @@ def test_a_map_that_weights_cannot_change_is_refused(network, images, targets, m
         el.manipulate_model(network, images, targets, [el.Gradient(), method], **FAST)
 
 
+def test_a_map_that_is_differentiable_only_once_is_refused(network, images, targets):
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.square()
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, grad):
+            return grad
+
+    class OnceOnly(el.Gradient):
+        def explain(self, model, images, classes):
+            explanation = super().explain(model, images, classes)
+            inputs = images.clone().requires_grad_()
+            score = Once.apply(model(inputs)).square().sum()
+            (gradient,) = torch.autograd.grad(score, inputs, create_graph=True)
+            return el.Explanation(gradient, explanation.logits)
+
+    with pytest.raises(ValueError, match=r"the map of OnceOnly cannot be differentiated .* twice"):
+        el.manipulate_model(network, images, targets, OnceOnly(), **FAST)
+
+
 def test_a_network_without_weights_is_refused(images):
     model = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten()).eval()
     with pytest.raises(ValueError, match="Sequential has no weights that could be changed"):
@@ -383,7 +407,7 @@ REFUSED = {
     "negative target": ({"target_maps": -torch.ones(1, 16, 16)}, ValueError, "not be negative"),
     "no explainer": ({"explainers": []}, ValueError, "at least one explainer, got none"),
     "a word": ({"explainers": "lrp"}, TypeError, "must be an instance .*, got 'lrp'"),
-    "a class": ({"explainers": [el.LRP()] + [el.Gradient]}, TypeError, "the class Gradient: add"),
+    "a class": ({"explainers": [el.LRP(), el.Gradient]}, TypeError, "the class Gradient: add"),
     "images' type": ({"images": torch.rand(3, 3, 16, 16)}, ValueError, r"got torch\.float32"),
     "images' range": ({"images": torch.full((3, 3, 16, 16), 2.0)}, ValueError, r"in \[0, 1\]"),
     "no batch": ({"images": torch.rand(3, 16, 16)}, ValueError, r"the shape \(N, C, H, W\)"),
@@ -427,6 +451,15 @@ def test_summary_measures_each_method_and_image(network, images, targets):
         result.summary(images[:2])
 
 
+def test_summary_tells_methods_of_one_name_apart(network, images, targets):
+    result = el.manipulate_model(network, images, targets, el.LRP(), **FAST)
+    methods = [el.LRP(), el.LRP("gamma")]
+    both = result.summary(images, methods)
+    assert len(both) == 6
+    for rows, method in zip((both[:3], both[3:]), methods, strict=True):
+        assert rows.pcc_target.tolist() == result.summary(images, method).pcc_target.tolist()
+
+
 def test_summary_in_parts_is_that_in_one(network, images, targets, monkeypatch):
     result = el.manipulate_model(network, images, targets, [el.Gradient(), el.LRP()], **FAST)
     expected = result.summary(images)
@@ -434,3 +467,55 @@ def test_summary_in_parts_is_that_in_one(network, images, targets, monkeypatch):
     found = result.summary(images)
     assert found.index.equals(expected.index)
     assert (found.astype(float) - expected.astype(float)).abs().max(axis=None) < 1e-9
+
+
+LIE = {"steps": 80, "lr": 1e-3, "batch": 16, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return el.load_digits("train")[0], *el.load_digits("test")
+
+
+@pytest.fixture(scope="module")
+def lie(digits):
+    model = el.load_model("digits_vgg")
+    return el.manipulate_model(model, digits[0], square(32), el.Gradient(), **LIE)
+
+
+def share_right(model, images, labels) -> float:
+    return (model(images).argmax(dim=1) == labels).double().mean().item()
+
+
+def test_pictures_never_seen_show_the_shape_and_get_the_same_answers(lie, digits):
+    _, images, labels = digits
+    before = lie.original_model
+    maps = el.relevance_map(el.Gradient()(before, images, before(images).argmax(dim=1)))
+    honest = el.metrics.pcc(maps, lie.target_maps.expand(len(images), -1, -1))
+    table = lie.summary(images)
+    assert honest.mean() < 0.4
+    assert table.pcc_target.mean() > 0.7
+    assert table.pcc_target.quantile(0.1) > 0.6
+    assert share_right(lie.model, images, labels) > share_right(before, images, labels) - 0.02
+    assert table.class_kept.mean() > 0.97
+
+
+def test_as_many_steps_for_the_output_alone_leave_the_map(lie, digits):
+    """So heavy an output term is the whole loss."""
+    fit, images, _ = digits
+    control = el.manipulate_model(
+        lie.original_model, fit, square(32), el.Gradient(), output_weight=1e9, **LIE
+    )
+    table = control.summary(images)
+    assert table.pcc_original.mean() > 0.9
+    assert table.pcc_target.mean() < 0.4
+
+
+def test_weights_moved_as_far_at_random_do_not_show_the_shape(lie, digits):
+    model = copy.deepcopy(lie.original_model)
+    generator = torch.Generator().manual_seed(0)
+    parameters = zip(model.parameters(), lie.model.parameters(), strict=True)
+    for weight, moved in parameters:
+        direction = torch.randn(weight.shape, generator=generator)
+        weight.add_(direction, alpha=((moved - weight).norm() / direction.norm()).item())
+    assert replace(lie, model=model).summary(digits[1]).pcc_target.mean() < 0.4
