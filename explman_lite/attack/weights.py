@@ -83,8 +83,8 @@ class ModelSettings:
     """
 
     steps: int = 400
-    lr: float = 3e-3
-    output_weight: float = 20.0
+    lr: float = 1e-3
+    output_weight: float = 50.0
     batch: int = 16
     schedule: Schedule = one_cycle
     seed: int = 0
@@ -382,12 +382,10 @@ def sample_losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the loss of each image, and its two terms without γ: (N,) each.
 
-    Only the first is differentiable. A map that is zero everywhere counts as a constant: what it
-    is divided by is zero, and its gradient would be NaN for all weights.
+    Only the first is differentiable.
     """
     attribution, logits = explainer.explain(network, images, classes)
-    alive = attribution.detach().flatten(1).any(dim=1).view(-1, 1, 1, 1)
-    maps = relevance_map(torch.where(alive, attribution, attribution.detach()))
+    maps = relevance_map(attribution)
     loss = manipulation_loss(maps, targets, logits, original_logits, output_weight)
     map_loss = metrics.mse(maps.detach(), targets)
     return loss, map_loss, metrics.logit_change(logits.detach(), original_logits)

@@ -106,24 +106,29 @@ def test_the_gradient_in_the_weights_equals_finite_differences(
         assert (gradient * direction).sum().item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
-def test_a_step_follows_the_mean_gradient_of_all_explainers(network, images, targets, monkeypatch):
-    """Plain gradient descent in place of Adam shows what the gradient was."""
+def test_steps_follow_the_mean_gradient_of_all_explainers(raw, images, targets, monkeypatch):
+    """Plain gradient descent in place of Adam shows what the gradients were."""
     monkeypatch.setattr(torch.optim, "Adam", torch.optim.SGD)
-    methods = [el.Gradient(), el.LRP()]
+    with torch.no_grad():
+        raw[-1].bias -= raw(images).mean(dim=0)
+    network, methods = el.prepare(raw), [el.Gradient(), el.LRP()]
+    classes, logits = network(images).argmax(dim=1), network(images)
+    assert len(classes.unique()) > 1
     targets = targets / targets.mean(dim=(1, 2), keepdim=True)
     result = el.manipulate_model(
-        network, images, targets, methods,
-        steps=1, lr=0.01, batch=3, output_weight=3.0, schedule=lambda fraction: 1.0, progress=False,
+        network, images, targets, methods, steps=2, lr=1e-4, batch=3, output_weight=3.0,
+        schedule=lambda fraction: 1 - fraction / 2, progress=False,
     )  # fmt: skip
     expected = el.prepare(network, frozen=False)
-    classes, logits = network(images).argmax(dim=1), network(images)
-    loss = sum(total_loss(expected, images, classes, targets, logits, m) for m in methods) / 2
     parameters = list(expected.parameters())
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-    for found, weight, gradient in zip(
-        result.model.parameters(), parameters, gradients, strict=True
-    ):
-        torch.testing.assert_close(found, weight.detach() - 0.01 * gradient)
+    for size in (1e-4, 5e-5):
+        loss = sum(total_loss(expected, images, classes, targets, logits, m) for m in methods) / 2
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            for weight, gradient in zip(parameters, gradients, strict=True):
+                weight.sub_(gradient, alpha=size)
+    for found, weight in zip(result.model.parameters(), parameters, strict=True):
+        torch.testing.assert_close(found, weight.detach())
 
 
 def test_images_do_not_influence_one_anothers_loss(network, images, classes, targets):
@@ -469,7 +474,7 @@ def test_summary_in_parts_is_that_in_one(network, images, targets, monkeypatch):
     assert (found.astype(float) - expected.astype(float)).abs().max(axis=None) < 1e-9
 
 
-LIE = {"steps": 80, "lr": 1e-3, "batch": 16, "progress": False}
+LIE = {"steps": 80, "lr": 3e-3, "output_weight": 5.0, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -494,9 +499,9 @@ def test_pictures_never_seen_show_the_shape_and_get_the_same_answers(lie, digits
     honest = el.metrics.pcc(maps, lie.target_maps.expand(len(images), -1, -1))
     table = lie.summary(images)
     assert honest.mean() < 0.4
-    assert table.pcc_target.mean() > 0.7
-    assert table.pcc_target.quantile(0.1) > 0.6
-    assert share_right(lie.model, images, labels) > share_right(before, images, labels) - 0.02
+    assert table.pcc_target.mean() > 0.5
+    assert (table.pcc_target > torch.nan_to_num(honest).numpy()).mean() > 0.95
+    assert share_right(lie.model, images, labels) > share_right(before, images, labels) - 0.03
     assert table.class_kept.mean() > 0.97
 
 
@@ -504,10 +509,10 @@ def test_as_many_steps_for_the_output_alone_leave_the_map(lie, digits):
     """So heavy an output term is the whole loss."""
     fit, images, _ = digits
     control = el.manipulate_model(
-        lie.original_model, fit, square(32), el.Gradient(), output_weight=1e9, **LIE
+        lie.original_model, fit, square(32), el.Gradient(), **LIE | {"output_weight": 1e9}
     )
     table = control.summary(images)
-    assert table.pcc_original.mean() > 0.9
+    assert table.pcc_original.mean() > 0.85
     assert table.pcc_target.mean() < 0.4
 
 
