@@ -189,7 +189,7 @@ class ModelManipulation:
         check_fits(self.model, images)
         check_target_maps(self.target_maps, images)
         targets = self.target_maps.expand(len(images), -1, -1)
-        parts = [torch.split(values, _AT_ONCE) for values in (images, targets)]
+        parts = torch.split(images, _AT_ONCE), torch.split(targets, _AT_ONCE)
         with torch.no_grad():
             tables = [
                 pd.concat([self._judged(*part, method) for part in zip(*parts, strict=True)])
