@@ -277,7 +277,8 @@ def test_an_interrupted_run_returns_what_it_has(network, images, targets):
     assert not whole.interrupted
 
 
-def test_a_diverged_run_says_so_and_keeps_its_best_weights(network, images, targets):
+@pytest.mark.parametrize("spoiled", ["map", "gradient"])
+def test_a_diverged_run_says_so_and_keeps_its_best_weights(network, images, targets, spoiled):
     class Spoiled(el.Gradient):
         calls = 0
 
@@ -285,7 +286,11 @@ def test_a_diverged_run_says_so_and_keeps_its_best_weights(network, images, targ
             attribution, logits = super().explain(model, images, classes)
             self.calls += 1
             # One call finds out whether the weights matter.
-            return el.Explanation(attribution * (math.nan if self.calls == 5 else 1.0), logits)
+            if self.calls == 5 and spoiled == "map":
+                attribution = attribution * math.nan
+            elif self.calls == 5:
+                attribution.register_hook(lambda gradient: gradient * math.nan)
+            return el.Explanation(attribution, logits)
 
     states = []
     with pytest.warns(RuntimeWarning, match="diverged after 4 of 6 steps"):
