@@ -18,6 +18,12 @@ from explman_lite.checks.manipulation_loss import (
     loss_per_sample,
     project,
 )
+from explman_lite.checks.robust_training import (
+    certified_radius,
+    common_likeness,
+    frobenius,
+    not_dominated,
+)
 from explman_lite.checks.running_on_gpu import (
     attack_in_chunks,
     follow_gradient,
@@ -33,6 +39,7 @@ from explman_lite.checks.saliency_maps import (
     signed_map,
 )
 from explman_lite.checks.softplus_defense import best_of, erase, mean_gradient, noise_of_beta
+from explman_lite.checks.turning_gradient import turning
 from explman_lite.checks.verdict import Verdict
 
 __all__ = [
@@ -41,18 +48,22 @@ __all__ = [
     "back_to_level",
     "best_of",
     "beta_schedule",
+    "certified_radius",
+    "common_likeness",
     "completeness_gap",
     "depends_on_neighbours",
     "equal_norm_noise",
     "erase",
     "follow_gradient",
     "fresh_smoothgrad",
+    "frobenius",
     "from_baseline",
     "largest_batch",
     "local_bound",
     "loss_per_sample",
     "mean_gradient",
     "noise_of_beta",
+    "not_dominated",
     "plane_curvature",
     "positive_shares",
     "product_by_differences",
@@ -61,4 +72,5 @@ __all__ = [
     "signed_map",
     "stopwatch",
     "to_tangent",
+    "turning",
 ]

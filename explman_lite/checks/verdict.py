@@ -69,6 +69,8 @@ def misfit(value: Any, shape: torch.Size) -> Verdict | None:
         )
     if value.shape != shape:
         return wrong(f"The shape should be {tuple(shape)}; yours is {tuple(value.shape)}.")
+    if value.layout != torch.strided or value.is_meta or value.is_quantized:
+        return wrong("Return an ordinary tensor; yours is sparse, quantized or without values.")
     if not torch.isfinite(value.detach()).all():
         return wrong("There are NaN or infinite values.")
     return None

@@ -4,6 +4,7 @@ import math
 
 import answers
 import answers_fresh_noise
+import answers_robust_training
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,9 @@ ON_THE_CPU = ("saliency_maps", "curvature_theory", "hessian_in_disc")
 ON_A_GPU = [name for name, check in CHECKS.items() if not check.__module__.endswith(ON_THE_CPU)]
 WRONG = [
     pytest.param(name, answer, hint, id=f"{name}-{hint}")
-    for name, known in (answers.WRONG | answers_fresh_noise.WRONG).items()
+    for name, known in (
+        answers.WRONG | answers_fresh_noise.WRONG | answers_robust_training.WRONG
+    ).items()
     for hint, answer in known.items()
 ]
 
@@ -56,7 +59,9 @@ def test_printed_solution_passes_where_tensors_are_made_on_a_gpu(name):
         assert CHECKS[name](SOLUTIONS[name])
 
 
-@pytest.mark.parametrize(("name", "answer"), answers.RIGHT + answers_fresh_noise.RIGHT)
+@pytest.mark.parametrize(
+    ("name", "answer"), answers.RIGHT + answers_fresh_noise.RIGHT + answers_robust_training.RIGHT
+)
 def test_other_way_passes(name, answer):
     verdict = CHECKS[name](answer)
     assert verdict, verdict
@@ -92,6 +97,13 @@ def test_wrong_form_is_named(name):
         verdict = CHECKS[name](lambda *given, odd=odd: odd)
         assert verdict.status == "wrong"
         assert type(odd).__name__ in verdict.sentence or "shape" in verdict.sentence, verdict
+
+
+@pytest.mark.parametrize("make", [torch.Tensor.to_sparse, lambda tensor: tensor.to("meta")])
+@pytest.mark.parametrize(("name", "shape"), [("turning", (5,)), ("not_dominated", (12,))])
+def test_odd_tensor_is_named(name, shape, make):
+    odd = make(torch.ones(shape, dtype=torch.bool))
+    assert "ordinary tensor" in CHECKS[name](lambda *given: odd).sentence
 
 
 def test_every_check_knows_two_wrong_answers():
@@ -138,3 +150,29 @@ def test_fresh_noise_approaches_the_expectation():
     calls = [smoothgrad(lambda x: x**3, image, 50, 0.3, generator) for _ in range(400)]
     expected = image**3 + 3 * image * 0.3**2
     assert torch.allclose(torch.stack(calls).mean(dim=0), expected, atol=0.02)
+
+
+def test_products_with_normal_directions_estimate_the_frobenius_norm():
+    generator = torch.Generator().manual_seed(0)
+    hessian, directions = (torch.randn(n, 6, generator=generator) for n in (6, 20_000))
+    found = SOLUTIONS["frobenius"](directions @ (hessian + hessian.T))
+    assert found == pytest.approx(torch.linalg.matrix_norm(hessian + hessian.T).item(), rel=0.02)
+
+
+@pytest.mark.parametrize("angle", [0.2, 1.0, 1.5])
+def test_no_gradient_turns_further_within_the_certified_radius(angle):
+    radius = SOLUTIONS["certified_radius"](2.0, 6.0, angle)
+    ways = torch.linspace(0, 2 * math.pi, 10_001, dtype=torch.float64)
+    changed = 6 + 2 * radius * torch.polar(torch.ones_like(ways), ways)
+    assert changed.angle().abs().max().item() == pytest.approx(angle, abs=1e-4)
+
+
+def test_turning_is_the_penalty_that_networks_are_trained_with():
+    model = el.load_model("crops_vgg_softplus")
+    images, labels = (each[:3] for each in el.load_crops("test"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        expected = el.training.hessian_penalty(model, images, labels)
+    generator = torch.Generator().manual_seed(5)
+    found = SOLUTIONS["turning"](model, images, labels, generator)
+    assert torch.allclose(found, expected, rtol=1e-4)
