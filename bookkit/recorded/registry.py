@@ -53,7 +53,6 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "budgets_ends": defense.ends,
     "step_sizes": defense.step_sizes,
     "robust_ladder": robust.ladder,
-    "robust_weights": robust.weights,
     "robust_effort": robust.effort,
     "robust_faithful": robust.faithful,
     "status_chapters": status.chapters,
@@ -65,5 +64,4 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     **{f"{suite}_boxes": partial(suites.boxes, suite) for suite in SIX_METHODS},
     "defense": defense.over_beta,
     "budgets": defense.budgets,
-    "robust": robust.curve,
 }

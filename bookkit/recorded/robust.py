@@ -1,13 +1,10 @@
 """What training takes away from the attack, and what it costs, for the page on results."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
 
 from bookkit.recorded.defense import decimals, difference_within, gained, median_within
 from bookkit.recorded.suites import spread
 from bookkit.recorded.tables import recorded
-from explman_lite.figures import AFTER, BEFORE
 
 LADDER = {
     "crops_vgg": "ReLU, maximum",
@@ -19,14 +16,6 @@ LADDER = {
     "crops_vgg_robust": "softplus, mean, attribution penalty",
 }
 """What each network is made of, in the order of the ladder."""
-
-WEIGHTS = {
-    0.0: "crops_vgg_smooth",
-    0.2: "crops_vgg_robust_0.2",
-    0.6: "crops_vgg_robust",
-    2.0: "crops_vgg_robust_2",
-}
-"""The networks that differ by the weight of the attribution penalty alone."""
 
 
 def by_network(settings: str = "100 steps") -> dict[str, pd.DataFrame]:
@@ -55,22 +44,6 @@ def ladder() -> pd.DataFrame:
             "class kept": f"{groups[name].class_kept.mean():.0%}",
         }
         for name, label in LADDER.items()
-    )
-
-
-def weights() -> pd.DataFrame:
-    """Tabulate what more of the penalty buys, and for how many crops."""
-    known, groups = networks(), by_network()
-    return pd.DataFrame(
-        {
-            "weight": f"{weight:g}",
-            "reads": f"{known.accuracy[name]:.1%}",
-            "bend": f"{known.lambda_max[name]:.2g}",
-            "before": decimals(groups[name].pcc_target_unattacked.median()),
-            "gain": median_within(groups[name], "gain"),
-            "honest map": median_within(groups[name], "pcc_original"),
-        }
-        for weight, name in WEIGHTS.items()
     )
 
 
@@ -105,23 +78,3 @@ def faithful() -> pd.DataFrame:
         }
         rows.append({"network": label, **gains})
     return pd.DataFrame(rows)
-
-
-def curve() -> Figure:
-    """Draw what the attack gains and what the network reads, over the weight of the penalty."""
-    known, groups = networks(), by_network()
-    figure, (gain, accuracy) = plt.subplots(1, 2, figsize=(8.4, 3.2))
-    ticks = range(len(WEIGHTS))
-    for name, style, label in (("gain", "o-", "gain"), ("pcc_original", "s--", "honest map")):
-        colour = AFTER if name == "gain" else BEFORE
-        medians = [groups[network][name].median() for network in WEIGHTS.values()]
-        gain.plot(ticks, medians, style, color=colour, label=label)
-    accuracy.plot(ticks, [known.accuracy[name] for name in WEIGHTS.values()], "o-", color=BEFORE)
-    accuracy.axhline(known.accuracy["crops_vgg"], color="0.35", linestyle=":", label="ReLU twin")
-    gain.set(ylabel="correlation (PCC)", ylim=(0, 1))
-    accuracy.set(ylabel="crops read correctly", ylim=(0.7, 1))
-    for ax in (gain, accuracy):
-        ax.set_xticks(ticks, [f"{weight:g}" for weight in WEIGHTS])
-        ax.set_xlabel("weight of the penalty")
-        ax.legend(fontsize=8)
-    return figure
