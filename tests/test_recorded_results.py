@@ -16,7 +16,7 @@ import pytest
 import explman_lite as el
 from bookkit.chapters import NOTEBOOKS, read
 from bookkit.execute import code_digest
-from bookkit.recorded import suites
+from bookkit.recorded import robust, suites
 from bookkit.recorded.defense import TRAINED, by_map, forged, step_sizes
 from bookkit.recorded.suites import LIKE, REACHED, succeeded
 from explman_lite.bench import SUITES, measure
@@ -497,3 +497,41 @@ def test_the_status_is_that_of_the_notebooks_as_they_are():
 
 def test_every_notebook_runs_in_five_minutes():
     assert load_table(RESULTS / "notebooks.csv").seconds.max() < 300
+
+
+def test_a_network_can_be_trained_so_that_its_map_holds():
+    known, groups = robust.networks(), robust.by_network()
+    medians = pd.DataFrame({name: rows.median(numeric_only=True) for name, rows in groups.items()})
+    accuracy, gain, honest = known.accuracy, medians.loc["gain"], medians.loc["pcc_original"]
+    assert len(groups) == len(known) == 7
+    assert all(len(rows) == 100 for rows in groups.values())
+    for name in ("crops_vgg_robust", "crops_vgg_hessian"):
+        assert accuracy["crops_vgg"] - accuracy[name] < 0.02
+        assert gain[name] <= 0.25 and honest[name] >= 0.7
+        assert known.lambda_max[name] == known.lambda_max.nsmallest(2)[name]
+    for settings in ("400 steps", "four searches"):
+        rows = robust.by_network(settings)["crops_vgg_robust"]
+        assert rows.gain.median() <= 0.25 and rows.pcc_original.median() >= 0.7
+        assert abs(rows.gain.median() - gain["crops_vgg_robust"]) < 0.03
+    assert (gain.drop(["crops_vgg_robust", "crops_vgg_hessian"]) > 0.4).all()
+    unpunished = medians["crops_vgg_smooth"]
+    assert unpunished.pcc_original_noise > 0.95 and unpunished.pcc_original < 0.7
+    assert accuracy["crops_vgg_smooth"] < accuracy["crops_vgg_robust"] - 0.03
+
+
+def test_the_table_of_chapter_6_is_the_recorded_one():
+    (chapter,) = [path for path in NOTEBOOKS if path.stem == "06_robust_training"]
+    (cell,) = [cell for cell in read(chapter).cells if cell.id == "buys"]
+    rows = [line.strip("| ").split(" | ") for line in cell.source.splitlines() if "%" in line]
+    shown = [row[1:] for row in rows if len(row) == 5]
+    known, groups = robust.networks(), robust.by_network()
+    assert shown == [
+        [
+            f"{100 * known.accuracy[name]:.1f} %",
+            *(
+                f"{groups[name][column].median():.2f}"
+                for column in ("gain", "pcc_original", "pcc_original_noise")
+            ),
+        ]
+        for name in robust.LADDER
+    ]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pandas as pd
 
 import explman_lite as el
+from bookkit.recorded import robust
 from bookkit.recorded.defense import TRAINED, by_map, forged
 from bookkit.recorded.suites import succeeded
 from bookkit.recorded.tables import recorded
@@ -128,6 +129,10 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "live-patient": lambda: decimals(of_live("with patience")),
     "live-maximum": lambda: decimals(of_live("pooling as it is")),
     "live-unknown": lambda: decimals(of_live("not known")),
+    "robust-accuracy": lambda: decimals(100 * robust.networks().accuracy["crops_vgg_robust"], 1),
+    "robust-accuracy-relu": lambda: decimals(100 * robust.networks().accuracy["crops_vgg"], 1),
+    "robust-gain": lambda: decimals(robust.by_network()["crops_vgg_robust"].gain.median()),
+    "robust-gain-relu": lambda: decimals(robust.by_network()["crops_vgg"].gain.median()),
     "step-explanations": lambda: decimals(of_step("efficientnet_lite0", "step"), digits=1),
     "step-explanations-by-pytorch": lambda: decimals(
         of_step("efficientnet_lite0", "step", by="plain PyTorch"), digits=0
