@@ -2,9 +2,9 @@
 
 python benchmarks/robust.py
 
-Each network is trained as its predecessor but for one thing. Then all are attacked with the same
-means, and two of them with more steps and more searches too. It takes two hours on one
-core, and goes on where it was interrupted.
+Neighbours differ by one thing, and in the middle by the schedule too. All are attacked with the
+same means, and two of them with more steps and more searches too. It takes two hours on one core,
+and goes on where it was interrupted.
 """
 
 from dataclasses import replace
