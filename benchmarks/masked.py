@@ -21,9 +21,8 @@ from train_crops import Recipe, trained
 import explman_lite as el
 from explman_lite.bench import SUITES, Attack, Case, Suite, run
 from explman_lite.bench.pairs import crossed_pairs, random_pairs
-from explman_lite.bench.suites import EPSILON
+from explman_lite.bench.suites import EPSILON, within
 from explman_lite.networks import small
-from explman_lite.networks.softplus import CentredSoftplus
 from explman_lite.networks.zoo import CARDS, card_of
 from explman_lite.pictures.collections import DIGITS
 
@@ -32,15 +31,11 @@ COMMAND = "python benchmarks/masked.py"
 SEEDS, PAIRS, STEPS = 3, 40, 60
 
 
-def softplus() -> nn.Module:
-    return CentredSoftplus(small.SOFTPLUS_BETA)
-
-
 BUILD = {
     "crops_vgg": small.build_crops_vgg,
     "crops_vgg_softplus": small.build_crops_vgg_softplus,
     "crops_vgg_average": partial(small.build_crops_vgg, pooling=nn.AvgPool2d),
-    "crops_vgg_softplus_average": partial(small.build_crops_vgg, softplus, nn.AvgPool2d),
+    "crops_vgg_softplus_average": partial(small.build_crops_vgg, small.softplus, nn.AvgPool2d),
 }
 
 
@@ -66,7 +61,7 @@ def both(model: str, *methods: str) -> tuple[Case, ...]:
 
 
 def attacks(epsilon: float) -> dict[str, Attack]:
-    settings = el.Settings(steps=STEPS, lr=epsilon / 2, epsilon=epsilon)
+    settings = within(epsilon, STEPS)
     return {
         "maximum": Attack(replace(settings, pooling=None)),
         "rounded": Attack(settings),

@@ -19,7 +19,7 @@ from train_crops import RECIPES, ROBUST, Recipe, trained
 import explman_lite as el
 from explman_lite.bench import SUITES, Attack, Case, run
 from explman_lite.bench.pairs import crossed_pairs
-from explman_lite.bench.suites import EPSILON
+from explman_lite.bench.suites import EPSILON, within
 from explman_lite.networks import small
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.smoothing import (
@@ -88,12 +88,13 @@ def bends(network: Network, images: torch.Tensor, classes: torch.Tensor) -> torc
     return torch.stack(largest)
 
 
-def within(steps: int, searches: int = 1) -> Attack:
-    """Attack within the audit's box, in steps that end where four times as many do."""
-    return Attack(el.Settings(steps=steps, lr=EPSILON / 4, epsilon=EPSILON), searches)
-
-
-ATTACKS = {"100 steps": within(100), "400 steps": within(400), "four searches": within(100, 4)}
+SHARE = 1 / 4
+"""Of the box, the largest step: half as large as the audit's, since there are more of them."""
+ATTACKS = {
+    "100 steps": Attack(within(EPSILON, 100, SHARE)),
+    "400 steps": Attack(within(EPSILON, 400, SHARE)),
+    "four searches": Attack(within(EPSILON, 100, SHARE), searches=4),
+}
 UNDER_ALL = ("crops_vgg_smooth", "crops_vgg_robust")
 
 SUITE = replace(

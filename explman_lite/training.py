@@ -65,6 +65,7 @@ def hessian_penalty(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor
     >>> el.training.hessian_penalty(model, images[:4], labels[:4]).shape
     torch.Size([4])
     """
+    _check(model, images)
     points = _points(images)
     slopes = _gradients(model, points, classes)
     directions = torch.randn_like(points)
@@ -120,6 +121,7 @@ def attribution_penalty(
     torch.Size([4])
     """
     check_positive(epsilon=epsilon)
+    _check(model, images)
     points = _points(images)
     slopes = _gradients(model, points, classes)
     kept = slopes.detach()
@@ -230,9 +232,8 @@ def train(
                 loss = F.cross_entropy(model(varied), classes)
                 if penalty is not None:
                     first = slice(math.ceil(share * len(some)))
-                    loss = (
-                        loss + penalty_weight * penalty(model, varied[first], classes[first]).mean()
-                    )
+                    added = penalty(model, varied[first], classes[first]).mean()
+                    loss = loss + penalty_weight * added
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
@@ -241,19 +242,23 @@ def train(
     return model.eval()
 
 
-def _points(images: Tensor) -> Tensor:
+def _check(model: nn.Module, images: Tensor) -> None:
+    """Refuse what is no batch of images, and a model that mixes those of a batch."""
     check_images(images)
-    return images.detach().requires_grad_()
-
-
-def _gradients(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
-    """Return the gradient of each point's logit, differentiable itself."""
     for name, layer in model.named_modules():
         if isinstance(layer, _BatchNorm) and layer.training:
             raise ValueError(
                 f"batch norm mixes the images of a batch while it is trained, so that none has a "
                 f"gradient of its own: fold it, or put {name or 'the model'} in evaluation mode"
             )
+
+
+def _points(images: Tensor) -> Tensor:
+    return images.detach().requires_grad_()
+
+
+def _gradients(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
+    """Return the gradient of each point's logit, differentiable itself."""
     logits = model(points).gather(1, classes.unsqueeze(1))
     (slopes,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
     return slopes

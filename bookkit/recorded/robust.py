@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from bookkit.recorded.defense import decimals, difference_within, gained, median_within
+from bookkit.recorded.defense import decimals, gained, median_within
 from bookkit.recorded.suites import spread
 from bookkit.recorded.tables import recorded
+from explman_lite.bench import ERASED
 
 LADDER = {
     "crops_vgg": "ReLU, maximum",
@@ -49,32 +50,32 @@ def ladder() -> pd.DataFrame:
 
 def effort() -> pd.DataFrame:
     """Tabulate what more steps and more searches make of the maps of smooth networks."""
+    attacks = {name: by_network(name) for name in ("100 steps", "400 steps", "four searches")}
     return pd.DataFrame(
         {
             "network": LADDER[name],
             "attack": settings,
-            "gain": median_within(rows, "gain"),
-            "honest map": spread(rows.pcc_original),
-            "class kept": f"{rows.class_kept.mean():.0%}",
+            "gain": median_within(groups[name], "gain"),
+            "honest map": spread(groups[name].pcc_original),
+            "class kept": f"{groups[name].class_kept.mean():.0%}",
         }
         for name in ("crops_vgg_smooth", "crops_vgg_robust")
-        for settings in ("100 steps", "400 steps", "four searches")
-        for rows in [by_network(settings)[name]]
+        for settings, groups in attacks.items()
     )
 
 
 def faithful() -> pd.DataFrame:
     """Tabulate pixel flipping: what the order of each map gains over a random one."""
-    rows = []
-    for name, label in LADDER.items():
-        table = by_network()[name]
-        gains = {
-            f"to {kind}": difference_within(
-                table.assign(area=table[f"flipping_{kind}"]),
-                table.assign(area=table[f"flipping_random_{kind}"]),
-                "area",
-            )
-            for kind in ("mean", "grey", "blur")
+    groups = by_network()
+    return pd.DataFrame(
+        {
+            "network": label,
+            **{
+                f"to {kind}": median_within(rows.assign(area=areas), "area")
+                for kind in ERASED
+                for areas in [rows[f"flipping_{kind}"] - rows[f"flipping_random_{kind}"]]
+            },
         }
-        rows.append({"network": label, **gains})
-    return pd.DataFrame(rows)
+        for name, label in LADDER.items()
+        for rows in [groups[name]]
+    )

@@ -54,7 +54,7 @@ _WITH_NOISE = tuple(
 )
 
 
-def _within(epsilon: float, steps: int, share: float = 1 / 2) -> Settings:
+def within(epsilon: float, steps: int, share: float = 1 / 2) -> Settings:
     """Attack within a box, in steps of a share of it.
 
     Without the box, the attacker of a smoother map takes larger steps away from the picture, and
@@ -69,19 +69,19 @@ def _expected(settings: Settings) -> Settings:
 
 
 _STEP_SIZES = {
-    f"ε over {part}": Attack(_expected(_within(EPSILON, steps=50, share=1 / part)))
+    f"ε over {part}": Attack(_expected(within(EPSILON, steps=50, share=1 / part)))
     for part in (1, 2, 4, 8)
 }
 _BUDGETS = {
     **{
-        f"{levels} levels": Attack(_within(levels / 255, steps=100))
+        f"{levels} levels": Attack(within(levels / 255, steps=100))
         for levels in (1, 2, 4, 8, 16, 32)
     },
-    **{f"{steps} steps": Attack(_within(EPSILON, steps)) for steps in (10, 25, 50, 200, 400)},
-    "four searches": Attack(_within(EPSILON, steps=100), searches=4),
+    **{f"{steps} steps": Attack(within(EPSILON, steps)) for steps in (10, 25, 50, 200, 400)},
+    "four searches": Attack(within(EPSILON, steps=100), searches=4),
     "no box": Attack(Settings(steps=400, lr=0.02)),
     # A step too short to matter: the best of so many random pictures of the box.
-    "random search": Attack(replace(_within(EPSILON, steps=1), lr=1e-9), searches=100),
+    "random search": Attack(replace(within(EPSILON, steps=1), lr=1e-9), searches=100),
 }
 """More and more grey levels, then steps, then any picture; at last nothing but luck."""
 
@@ -169,8 +169,8 @@ SUITES: dict[str, Suite] = {
             + tuple(Case("crops_vgg", name, "paper") for name in (UNPROTECTED, PAPER_DEFENSE)),
             partial(crossed_pairs, groups=_GROUPS, count=100),
             attacks={
-                "adaptive": Attack(_within(EPSILON, steps=50)),
-                "unseen": Attack(_expected(_within(EPSILON, steps=50))),
+                "adaptive": Attack(within(EPSILON, steps=50)),
+                "unseen": Attack(_expected(within(EPSILON, steps=50))),
                 "paper": Attack(Settings.paper("Gradient", "crops_vgg", against_smoothing=True)),
             },
             measures=("defense",),

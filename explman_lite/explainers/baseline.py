@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from explman_lite.explainers.pixels import Pixels
 from explman_lite.validation import check_images, check_number
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Picture:
-    """A picture (C, H, W) as a parameter: equal to another with the same pixels."""
-
-    pixels: Tensor
-
-    def __repr__(self) -> str:
-        """Show the size, the pixels being too many to print."""
-        return f"<picture of {' × '.join(map(str, self.pixels.shape))}>"
-
-    def __eq__(self, other: object) -> bool:
-        """Whether another picture has the same pixels."""
-        return isinstance(other, Picture) and torch.equal(self.pixels, other.pixels)
-
-    def __hash__(self) -> int:
-        """Hash by the size."""
-        return hash(self.pixels.shape)
-
-
-Baseline = float | Sequence[float] | Tensor | Picture
+Baseline = float | Sequence[float] | Tensor | Pixels
 """A value for all pixels, a colour, or a picture (C, H, W) or (1, C, H, W); in [0, 1]."""
 
 
-def settled(baseline: Baseline) -> float | tuple[float, ...] | Picture:
+def settled(baseline: Baseline) -> float | tuple[float, ...] | Pixels:
     """Check a baseline, and return it as a value that can be compared and does not change."""
-    if isinstance(baseline, Picture):
+    if isinstance(baseline, Pixels):
         return baseline
     if isinstance(baseline, Tensor):
         pixels = baseline.detach().clone()
@@ -48,7 +27,7 @@ def settled(baseline: Baseline) -> float | tuple[float, ...] | Picture:
                 "baseline must be a single picture (C, H, W) or (1, C, H, W), "
                 f"got {tuple(pixels.shape)}"
             )
-        return Picture(pixels[0])
+        return Pixels(pixels[0])
     if isinstance(baseline, np.ndarray | list | tuple):
         colour = tuple(_in_range(value) for value in baseline)
         if not colour:
@@ -60,7 +39,7 @@ def settled(baseline: Baseline) -> float | tuple[float, ...] | Picture:
 def baseline_of(baseline: Baseline, images: Tensor) -> Tensor | float:
     """Return a settled baseline in a form that is added to images (N, C, H, W), or refuse it."""
     channels = images.shape[1]
-    if isinstance(baseline, Picture):
+    if isinstance(baseline, Pixels):
         if baseline.pixels.shape != images.shape[1:]:
             raise ValueError(
                 f"baseline must be a picture of the images' size {tuple(images.shape[1:])}, "

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from explman_lite.explainers.base import Explainer, Explanation, Wrapper, check_explainer
+from explman_lite.explainers.pixels import Pixels
 from explman_lite.validation import check_count, check_images, plain_numbers
 
 _FAINTEST = 1e-5
@@ -17,26 +18,6 @@ _VALUES_PER_PASS = 2**20
 """How many values are held in double precision at once on a CPU: 8 MB, which its caches hold."""
 _VALUES_KEPT = 2**26
 """The same on a GPU, which is faster the more it is given: 512 MB."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class PictureSet:
-    """Pictures (M, C, H, W) as a parameter: equal to others with the same pixels."""
-
-    pixels: Tensor
-
-    def __repr__(self) -> str:
-        """Show number and size, the pixels being too many to print."""
-        count, *size = self.pixels.shape
-        return f"<{count} pictures of {' × '.join(map(str, size))}>"
-
-    def __eq__(self, other: object) -> bool:
-        """Whether other pictures have the same pixels."""
-        return isinstance(other, PictureSet) and torch.equal(self.pixels, other.pixels)
-
-    def __hash__(self) -> int:
-        """Hash by number and size."""
-        return hash(self.pixels.shape)
 
 
 @dataclass(frozen=True)
@@ -104,7 +85,7 @@ class Projected(Wrapper):
     """
 
     explainer: Explainer
-    pictures: Tensor | PictureSet
+    pictures: Tensor | Pixels
     neighbours: int = 50
     dimensions: int = 30
 
@@ -119,9 +100,9 @@ class Projected(Wrapper):
                 f"{self.neighbours} neighbours vary in at most {self.neighbours - 1} dimensions, "
                 f"got dimensions={self.dimensions}"
             )
-        if not isinstance(self.pictures, PictureSet):
+        if not isinstance(self.pictures, Pixels):
             check_images(self.pictures, "pictures")
-            object.__setattr__(self, "pictures", PictureSet(self.pictures.detach().clone()))
+            object.__setattr__(self, "pictures", Pixels(self.pictures.detach().clone()))
         if len(self._data) < self.neighbours:
             raise ValueError(
                 f"pictures must be at least as many as neighbours={self.neighbours}, "
@@ -131,7 +112,7 @@ class Projected(Wrapper):
     @property
     def _data(self) -> Tensor:
         """The pictures (M, C, H, W)."""
-        assert isinstance(self.pictures, PictureSet)
+        assert isinstance(self.pictures, Pixels)
         return self.pictures.pixels
 
     @property

@@ -20,6 +20,11 @@ SOFTPLUS_BETA = 1.0
 """The sharpness that ``crops_vgg_softplus`` and ``crops_vgg_robust`` were trained with."""
 
 
+def softplus() -> nn.Module:
+    """Build the activation of those that are trained with softplus."""
+    return CentredSoftplus(SOFTPLUS_BETA)
+
+
 def build_digits_vgg() -> nn.Sequential:
     """Build the untrained ``digits_vgg``: three pairs of convolutions and two dense layers.
 
@@ -47,7 +52,7 @@ def build_crops_vgg(
 
 def build_crops_vgg_softplus() -> nn.Sequential:
     """Build ``crops_vgg`` with centred softplus in place of ReLU, to be trained with it."""
-    return build_crops_vgg(_softplus)
+    return build_crops_vgg(softplus)
 
 
 def build_crops_vgg_robust() -> nn.Sequential:
@@ -55,7 +60,7 @@ def build_crops_vgg_robust() -> nn.Sequential:
 
     It is to be trained with a penalty on the turning of its gradient, which regularises enough.
     """
-    return build_crops_vgg(_softplus, nn.AvgPool2d, dropout=0.0)
+    return build_crops_vgg(softplus, nn.AvgPool2d, dropout=0.0)
 
 
 def build_crops_alexnet() -> nn.Sequential:
@@ -146,10 +151,6 @@ def _pairs_of_convolutions(
             channels = width
         layers.append(pooling(2))
     return layers
-
-
-def _softplus() -> nn.Module:
-    return CentredSoftplus(SOFTPLUS_BETA)
 
 
 def _initialised(model: nn.Sequential) -> nn.Sequential:

@@ -6,36 +6,12 @@ import warnings
 
 import numpy as np
 import torch
+from answers import printed
 
-
-def common_likeness(maps):
-    table = torch.corrcoef(maps.flatten(1))
-    count = len(maps)
-    return (table.sum() - count) / (count * (count - 1))
-
-
-def frobenius(products):
-    return products.square().sum(dim=1).mean().sqrt()
-
-
-def certified_radius(bound, slope, angle):
-    return slope * math.sin(angle) / bound
-
-
-def not_dominated(accuracy, honest):
-    points = torch.stack([accuracy, honest], dim=1)
-    as_good = (points.unsqueeze(0) >= points.unsqueeze(1)).all(dim=2)
-    better = (points.unsqueeze(0) > points.unsqueeze(1)).any(dim=2)
-    return ~(as_good & better).any(dim=1)
-
-
-def turning(model, images, classes, generator):
-    points = images.detach().requires_grad_()
-    logits = model(points).gather(1, classes.unsqueeze(1))
-    (slopes,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
-    directions = torch.randn(images.shape, generator=generator)
-    (turned,) = torch.autograd.grad((slopes * directions).sum(), points, create_graph=True)
-    return turned.flatten(1).norm(dim=1) / slopes.flatten(1).norm(dim=1)
+common_likeness, frobenius, certified_radius, not_dominated, turning = map(
+    printed,
+    ("common_likeness", "frobenius", "certified_radius", "not_dominated", "turning"),
+)
 
 
 def by_pairs(maps, likeness=lambda a, b: np.corrcoef(a, b)[0, 1], pairs=itertools.combinations):

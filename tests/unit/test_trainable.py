@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from differences import along
 from torch import Tensor, nn
 
 import explman_lite as el
@@ -26,15 +27,8 @@ def assert_gradient_agrees(function, weights: list[Tensor], rtol: float = 1e-6) 
     found, expected = [], []
     for weight, gradient in zip(weights, gradients, strict=True):
         direction = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
-        ends = []
-        for step in (STEP, -STEP):
-            with torch.no_grad():
-                weight.add_(direction, alpha=step)
-            ends.append(function().item())
-            with torch.no_grad():
-                weight.sub_(direction, alpha=step)
         found.append(0.0 if gradient is None else (gradient * direction).sum().item())
-        expected.append((ends[0] - ends[1]) / (2 * STEP))
+        expected.append(along(direction, weight, function, STEP))
     found, expected = (torch.tensor(v, dtype=torch.float64) for v in (found, expected))
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(found, expected, rtol=rtol, atol=rtol * expected.abs().max().item())

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from differences import along
 
 import explman_lite as el
 from explman_lite.attack import weights
@@ -92,17 +93,9 @@ def test_the_gradient_in_the_weights_equals_finite_differences(
         losses.mean(), parameters, allow_unused=True, materialize_grads=True
     )
     generator = torch.Generator().manual_seed(0)
-    size = 1e-7
     for weight, gradient in zip(parameters, gradients, strict=True):
         direction = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
-        ends = []
-        for step in (size, -size):
-            with torch.no_grad():
-                weight.add_(direction, alpha=step)
-            ends.append(total_loss(network, *given, method).item())
-            with torch.no_grad():
-                weight.sub_(direction, alpha=step)
-        expected = (ends[0] - ends[1]) / (2 * size)
+        expected = along(direction, weight, lambda: total_loss(network, *given, method), step=1e-7)
         assert (gradient * direction).sum().item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
