@@ -39,7 +39,8 @@ def explained(network: el.Network, explainer: el.Explainer) -> el.Network:
 def costs(name: str, methods: Iterable[str]) -> pd.DataFrame:
     """Time all maps in turn, round by round, and relate each to the plain gradient."""
     network, (crops, labels) = el.load_model(name), el.load_crops("test")
-    explainers = {method: el.DEFENSES[method].make() for method in methods}
+    known, _ = el.load_crops("train")
+    explainers = {method: el.DEFENSES[method].make(pictures=known) for method in methods}
     rounds = pd.DataFrame(
         {m: seconds(e, network, crops[:BATCH], labels[:BATCH]) for m, e in explainers.items()}
         for _ in range(ROUNDS)
@@ -61,7 +62,8 @@ def costs(name: str, methods: Iterable[str]) -> pd.DataFrame:
 
 
 def main() -> None:
-    tables = [costs("crops_vgg", el.DEFENSES), costs("crops_vgg_softplus", ["Gradient"])]
+    trained = ("crops_vgg_softplus", "crops_vgg_robust")
+    tables = [costs("crops_vgg", el.DEFENSES), *(costs(name, ["Gradient"]) for name in trained)]
     table = pd.concat(tables, ignore_index=True)
     command = "python benchmarks/defense_cost.py"
     el.results.save_table(RESULT, table, command=command, rounds=ROUNDS, pictures=BATCH)

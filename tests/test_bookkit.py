@@ -1,11 +1,15 @@
-"""The commands of bookkit."""
+"""The commands of bookkit, and what it computes for the pages."""
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from bookkit.__main__ import main
 from bookkit.places import ROOT
+from bookkit.recorded.lying import area
 
 
 def test_make_calls_only_commands_that_there_are(capsys):
@@ -14,3 +18,29 @@ def test_make_calls_only_commands_that_there_are(capsys):
     commands = set(re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE))
     called = re.findall(r"-m bookkit (\w+)", (ROOT / "Makefile").read_text("utf-8"))
     assert {"slides", "archives", "execute"} == set(called) < commands
+
+
+def test_an_area_is_that_of_scikit_learn_and_its_interval_holds_it():
+    generator = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "photograph": np.arange(100) % 10,
+            "honest": generator.integers(0, 12, 100),  # with ties
+            "lying": generator.integers(3, 15, 100),
+        }
+    )
+    found, low, high = area(rows)
+    truth = [0] * 100 + [1] * 100
+    assert found == pytest.approx(roc_auc_score(truth, [*rows.honest, *rows.lying]))
+    assert low < found < high < 1
+    reversed_, *_ = area(rows.rename(columns={"honest": "lying", "lying": "honest"}))
+    assert reversed_ == pytest.approx(1 - found)
+
+
+def test_the_interval_of_an_area_draws_photographs():
+    """Two photographs that say the opposite: with ten crops of each the interval stays wide."""
+    rows = pd.DataFrame({"photograph": [0] * 10 + [1] * 10, "honest": 0.0, "lying": 1.0})
+    rows.loc[rows.photograph == 1, ["honest", "lying"]] = [3.0, 2.0]
+    found, low, high = area(rows)
+    assert found == 0.5
+    assert (low, high) == (0.0, 1.0)

@@ -16,8 +16,8 @@ import pytest
 import explman_lite as el
 from bookkit.chapters import NOTEBOOKS, read
 from bookkit.execute import code_digest
-from bookkit.recorded import robust, suites
-from bookkit.recorded.defense import TRAINED, by_map, forged, step_sizes
+from bookkit.recorded import lying, robust, suites
+from bookkit.recorded.defense import HELD, PROJECTED, TRAINED, by_map, forged, step_sizes
 from bookkit.recorded.suites import LIKE, REACHED, succeeded
 from explman_lite.bench import SUITES, measure
 from explman_lite.results import load_provenance, load_table
@@ -208,8 +208,10 @@ def test_a_batch_of_a_suite_in_single_precision_comes_out_again(suite):
         ("photos", 6, 30),
         ("imagenet", 6, 100),
         ("architectures", 4, 100),
-        ("step-sizes", 16 * 4, 20),
-        ("defense", 15 + 4 + 1 + 2, 100),
+        ("step-sizes", 18 * 4, 20),
+        ("defense", 17 + 4 + 1 + 2, 100),
+        ("gradcam-photos", 1, 30),
+        ("gradcam-crops", 4, 100),
         ("budgets", 3 * 14, 20),
         ("masked-crops", 37, 40),
         ("masked-digits", 6, 40),
@@ -363,9 +365,10 @@ SOFT, SHARP = (
 )
 
 
-def test_no_map_without_secret_noise_stops_an_adaptive_attacker():
+def test_no_smoothing_without_secret_noise_stops_an_adaptive_attacker():
     gain, reached = audited("gain"), audited("pcc_target")
     known = [label for label in gain.index if "unseen" not in label]
+    known = [label for label in known if label not in {PROJECTED, HELD}]
     assert gain["ReLU"] > 0.7
     assert (reached[known] > 0.75).all()
     assert (gain[SHARP] > 0.9 * gain["ReLU"]).all()
@@ -374,6 +377,18 @@ def test_no_map_without_secret_noise_stops_an_adaptive_attacker():
     for rows in by_map().values():
         assert rows.class_kept.mean() > 0.95
         assert (rows.image_linf <= 8 / 255 + 1e-6).all()
+
+
+def test_projecting_halves_the_gain_and_loses_the_honest_map_and_training_keeps_it():
+    gain, honest = audited("gain"), audited("pcc_original")
+    assert 0.3 < gain[PROJECTED] < 0.7 * gain["ReLU"]
+    assert honest[PROJECTED] < honest["ReLU"] + 0.05
+    assert audited("pcc_original_spectrum")[PROJECTED] > 0.7, "noise leaves more than the attack"
+    assert audited("pcc_gradient")[PROJECTED] < 0.3, "and it is another map to begin with"
+    assert audited("pcc_target_transferred")[PROJECTED] < 0.2, "what was forged for ReLU is gone"
+    assert gain[HELD] < 0.25 and honest[HELD] > 0.85
+    costs = load_table(RESULTS / "defense_cost.csv").set_index(["model", "method"])
+    assert costs.accuracy["crops_vgg_robust", "Gradient"] > 0.92
 
 
 def test_noise_that_nobody_knows_protects_better_than_any_softplus():
@@ -440,6 +455,20 @@ def test_every_small_architecture_gives_way():
     assert (medians.pcc_target > 0.6).all()
     assert (medians.pcc_target_unattacked < 0.3).all()
     assert (medians.image_ssim > 0.85).all()
+
+
+def test_grad_cam_gives_way_on_photographs_and_on_every_small_network():
+    photos, crops = (load_table(RESULTS / f"gradcam-{name}.csv") for name in ("photos", "crops"))
+    assert set(photos[~photos.class_kept].source) == {"china"}
+    medians = pd.concat([photos, crops]).groupby("model").median(numeric_only=True)
+    assert len(medians) == 5
+    assert (medians.pcc_target > 0.7).all()
+    assert (
+        medians.pcc_target[["efficientnet_lite0", "crops_resnet", "crops_densenet"]] > 0.95
+    ).all()
+    controls = ["pcc_target_unattacked", "pcc_target_spectrum", "pcc_random_target"]
+    assert medians.loc["efficientnet_lite0", controls].min() > 0.5, "alike to begin with"
+    assert medians.loc[crops.model.unique(), controls].max().max() < 0.4
 
 
 def test_a_forgery_hardly_passes_between_relu_and_a_small_beta():
@@ -535,3 +564,99 @@ def test_the_table_of_chapter_6_is_the_recorded_one():
         ]
         for name in robust.LADDER
     ]
+
+
+def square_in(lie: str, told: str, model: str = "crops_vgg") -> pd.DataFrame:
+    """Return the medians of each method's maps of a network that lies."""
+    return pd.DataFrame(
+        {
+            method: rows[["pcc_target_before", "pcc_target", "pcc_original"]].median()
+            for method, rows in lying.maps_of(model, lie, told).items()
+        }
+    ).T
+
+
+def test_a_lie_passes_to_every_method_that_reads_down_to_the_pixels():
+    others = ["GradCAM", "BetaSmoothing(1)", "Projected", "Projected on noise"]
+    for told in ("Gradient", "LRP", "GuidedBackprop"):
+        found = square_in("square", told)
+        assert found.pcc_target_before.max() < 0.2
+        assert found.pcc_target.drop(others).min() > 0.4
+        assert found.pcc_target[told] > 0.7
+        assert found.pcc_target["GradCAM"] < 0.25
+        assert found.pcc_target["Projected"] < 0.3
+        assert abs(found.pcc_target["Projected on noise"]) < 0.02
+    own = square_in("square", "Projected").pcc_target["Projected"]
+    assert own < square_in("square", "Gradient").pcc_target["Projected"] + 0.05
+
+
+def test_lying_costs_four_points_at_most_and_a_random_change_brings_nothing():
+    table = load_table(RESULTS / "lying-networks.csv").set_index(["model", "lie", "told"])
+    lies = table.drop("random", level="lie")
+    assert (lies.accuracy_before - lies.accuracy).max() < 0.045
+    assert lies.agreement.min() > 0.9
+    after = {
+        model: square_in("square", "Gradient", model).pcc_target["Gradient"]
+        for model in lying.NETWORKS
+    }
+    assert max(after, key=after.get) == "crops_vgg_robust"
+    assert max(after["crops_resnet"], after["crops_densenet"]) < 0.2 < 0.5 < after["crops_alexnet"]
+    for model in ("crops_vgg", "crops_vgg-1", "crops_vgg-2", "crops_vgg_softplus"):
+        assert after[model] > 0.65
+        assert square_in("clock", "Gradient", model).pcc_target["Gradient"] > 0.6
+        chance = square_in("random", "Gradient", model).loc["Gradient"]
+        assert abs(chance.pcc_target - chance.pcc_target_before) < 0.05
+        assert chance.pcc_original > 0.75
+
+
+def test_a_projection_protects_by_what_it_throws_away():
+    groups = lying.projections()
+    gain = {name: rows.gain.median() for name, rows in groups.items()}
+    assert gain["Projected(10)"] < gain["Projected(30)"] < gain["Projected(100)"] < gain["Gradient"]
+    assert gain["Projected on noise"] < gain["Projected(10)"] + 0.05
+    like = {name: rows.pcc_gradient.median() for name, rows in groups.items()}
+    assert like["Projected(10)"] < like["Projected(30)"] < like["Projected(100)"] < 0.35
+    noise = {name: rows.pcc_original_spectrum.median() for name, rows in groups.items()}
+    assert min(noise[f"Projected({size})"] for size in (10, 30, 100)) > 0.7
+    assert noise["Projected on noise"] < 0.2
+    assert max(rows.pcc_original.median() for rows in groups.values()) < 0.2
+
+
+VGGS = ("crops_vgg", "crops_vgg-1", "crops_vgg-2", "crops_vgg_softplus")
+RECOMMEND = ("disagreement", "roughness", "instability")
+
+
+@pytest.mark.parametrize("model", VGGS)
+def test_tests_that_notice_forged_pictures_recommend_lying_networks(model):
+    areas = {
+        lie: {test: lying.area(lying.scores(lie, test, model)) for test in lying.DETECTORS}
+        for lie in ("square", "clock")
+    }
+    for test in RECOMMEND:
+        assert areas["square"][test][2] < 0.5, "the whole interval"
+        assert areas["clock"][test][0] < 0.5
+    assert areas["square"]["likeness"][1] > 0.9
+    assert max(found[0] for found in areas["clock"].values()) < 0.5
+    for test in lying.DETECTORS:
+        rows = lying.scores("square", test, model)
+        chance, *_ = lying.area(rows.assign(lying=rows.random))
+        assert 0.4 < chance < 0.6
+
+
+def test_who_knows_a_test_is_noticed_by_another():
+    areas = {
+        attacker: {
+            test: lying.area(lying.scores(attacker, test), "random")[0] for test in RECOMMEND
+        }
+        for attacker in lying.ATTACKERS
+    }
+    known = areas["knows none"]
+    assert min(known.values()) > 0.7
+    for test in ("disagreement", "roughness"):
+        aware = areas[f"knows {test}"]
+        assert 0.55 < aware[test] < known[test] - 0.05
+        assert aware["instability"] > known["instability"]
+    reached = load_table(RESULTS / "detectors-attacks.csv")
+    assert (reached.after > 0.7).all() and (reached.class_kept > 0.95).all()
+    chance = lying.area(lying.scores("knows none", "likeness"), "random")
+    assert chance[1] < 0.5 < chance[2]

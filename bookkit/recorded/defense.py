@@ -22,10 +22,15 @@ NAMES = {
     card.name: card.title
     for card in sorted(
         [card for card in _CARDS if card not in _SHARPEST_FIRST] + _SHARPEST_FIRST,
-        key=lambda card: ("none", "softplus", "centred", "noise", "both").index(card.family),
+        key=lambda card: ("none", "softplus", "centred", "noise", "both", "tangent").index(
+            card.family
+        ),
     )
 }
-RELU, TRAINED = NAMES[UNPROTECTED], "trained with softplus"
+RELU, TRAINED, HELD = NAMES[UNPROTECTED], "trained with softplus", "trained to hold"
+PROJECTED = NAMES["Projected"]
+_TRAINED = {"crops_vgg_softplus": TRAINED, "crops_vgg_robust": HELD}
+"""Networks whose own gradient is shown."""
 
 
 def gained(suite: str) -> pd.DataFrame:
@@ -46,7 +51,9 @@ def by_map() -> dict[str, pd.DataFrame]:
         for settings, knows in (("adaptive", ", known"), ("unseen", ", unseen")):
             if ("crops_vgg", method, settings) in rows:
                 groups[title + knows * noisy] = rows["crops_vgg", method, settings]
-    return groups | {TRAINED: rows["crops_vgg_softplus", UNPROTECTED, "adaptive"]}
+    return groups | {
+        title: rows[model, UNPROTECTED, "adaptive"] for model, title in _TRAINED.items()
+    }
 
 
 def _by_case() -> dict[tuple[str, str, str], pd.DataFrame]:
@@ -189,10 +196,7 @@ def step_sizes() -> pd.DataFrame:
     gains = gained("step-sizes").pivot_table(
         index=["model", "method"], columns="settings", values="gain", aggfunc="median", sort=False
     )
-    names = [
-        NAMES[method] if model == "crops_vgg" else TRAINED
-        for model, method in gains.index.to_list()
-    ]
+    names = [_TRAINED.get(model, NAMES[method]) for model, method in gains.index.to_list()]
     shown = gains.map("{:.2f}".format)
     shown.insert(0, "map", names)
     return shown.reset_index(drop=True)

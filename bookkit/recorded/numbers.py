@@ -11,11 +11,12 @@ from collections.abc import Callable
 import pandas as pd
 
 import explman_lite as el
-from bookkit.recorded import robust
-from bookkit.recorded.defense import TRAINED, by_map, forged
+from bookkit.recorded import lying, robust
+from bookkit.recorded.defense import HELD, PROJECTED, RELU, TRAINED, by_map, forged
 from bookkit.recorded.suites import succeeded
 from bookkit.recorded.tables import recorded
 from explman_lite.bench import SUITES
+from explman_lite.explainers.registry import UNPROTECTED
 
 ROLE = re.compile(r"\{number\}`([^`]+)`")
 PAPERS_OUTPUT_CHANGE = 1e-3
@@ -97,6 +98,17 @@ def gains(*, at_least: float = 0, below: float = math.inf) -> list[float]:
         for card in el.DEFENSES.values()
         if card.family in {"softplus", "centred"} and at_least <= card.strength < below
     ]
+
+
+def told_to_gradient(lie: str) -> pd.DataFrame:
+    """Return the gradient's maps of crops_vgg after it was made to lie by them."""
+    return lying.maps_of("crops_vgg", lie, UNPROTECTED)[UNPROTECTED]
+
+
+def answers_of(lie: str) -> pd.Series:
+    """Return what became of the answers of crops_vgg."""
+    table = recorded("lying-networks").set_index(["model", "lie", "told"])
+    return table.loc["crops_vgg", lie, UNPROTECTED]
 
 
 def average_trained() -> pd.DataFrame:
@@ -182,15 +194,29 @@ NUMBERS: dict[str, Callable[[], str]] = {
     ),
     # The audit of the defences: what is gained on a map, such as "β = 5".
     "defense-forged": lambda: words(len(forged())),
-    "defense-gain-relu": lambda: decimals(of_map("ReLU", "gain")),
+    "defense-gain-relu": lambda: decimals(of_map(RELU, "gain")),
     "defense-gain-sharp-lowest": lambda: decimals(min(gains(at_least=5))),
     "defense-gain-soft-lowest": lambda: decimals(min(gains(below=5))),
     "defense-gain-trained": lambda: decimals(of_map(TRAINED, "gain")),
     "defense-gain-known-noise": lambda: decimals(of_map("SmoothGrad, 10 samples, known", "gain")),
     "defense-gain-unseen-noise": lambda: decimals(of_map("SmoothGrad, 10 samples, unseen", "gain")),
+    "defense-gain-projected": lambda: decimals(of_map(PROJECTED, "gain")),
+    "defense-gain-held": lambda: decimals(of_map(HELD, "gain")),
+    "defense-honest-projected": lambda: decimals(of_map(PROJECTED, "pcc_original")),
+    "defense-honest-held": lambda: decimals(of_map(HELD, "pcc_original")),
+    "defense-honest-relu": lambda: decimals(of_map(RELU, "pcc_original")),
     "defense-pcc-lowest": lambda: decimals(
-        min(rows.pcc_target.median() for name, rows in by_map().items() if "unseen" not in name)
+        min(
+            rows.pcc_target.median()
+            for name, rows in by_map().items()
+            if "unseen" not in name and name not in {PROJECTED, HELD}
+        )
     ),
+    # The network that lies.
+    "lying-square": lambda: decimals(told_to_gradient("square").pcc_target.median()),
+    "lying-square-before": lambda: decimals(told_to_gradient("square").pcc_target_before.median()),
+    "lying-accuracy": lambda: decimals(100 * answers_of("square").accuracy, 1),
+    "lying-accuracy-before": lambda: decimals(100 * answers_of("square").accuracy_before, 1),
     "masked-longer": lambda: decimals(longer().max()),
     "masked-without-limit": lambda: decimals(
         average_trained().query("settings == 'no box'").groupby("model").pcc_target.median().min()

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bookkit.recorded import costs, defense, robust, status, suites
+from bookkit.recorded import costs, defense, lying, robust, status, suites
 
 SIX_METHODS = ("digits", "photos", "imagenet")
 """The suites of the paper's six methods that were run."""
@@ -42,6 +42,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     ),
     "photos_gradient_sources": partial(suites.by_source, "photos", "Gradient"),
     "architectures": defense.architectures,
+    "gradcam": suites.gradcam,
     "defense_protection": defense.protection,
     "defense_honest": defense.honest,
     "defense_transfer": defense.transfer,
@@ -55,6 +56,13 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "robust_ladder": robust.ladder,
     "robust_effort": robust.effort,
     "robust_faithful": robust.faithful,
+    "lying_matrix": lying.matrix,
+    "lying_networks": lying.networks,
+    "lying_pictures_noticed": lying.noticed_pictures,
+    "lying_attackers": lying.attackers,
+    "lying_weights_noticed": lying.noticed_weights,
+    "lying_chance_noticed": lying.noticed_chance,
+    "projected": lying.projected,
     "status_chapters": status.chapters,
     "status_versions": status.versions,
 }

@@ -222,6 +222,26 @@ def families(suite: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def gradcam() -> pd.DataFrame:
+    """Tabulate the attack on Grad-CAM: one network on photographs, four on crops of them."""
+    columns = {
+        "pcc_target_unattacked": "before",
+        "pcc_target_spectrum": "after noise of its spectrum",
+        "pcc_target": "after",
+        "pcc_random_target": "with a third map",
+        "pcc_original": "honest map",
+        "image_ssim": "picture (SSIM)",
+    }
+    tables = (recorded("gradcam-photos"), recorded("gradcam-crops"))
+    return pd.DataFrame(
+        {"network": f"`{model}`", "pairs": len(rows)}
+        | {label: spread(rows[column]) for column, label in columns.items()}
+        | {"class kept": f"{rows.class_kept.mean():.0%}"}
+        for table in tables
+        for model, rows in table.groupby("model", sort=False)
+    )
+
+
 def repeated() -> pd.DataFrame:
     """Tabulate what the same attack reached from ten starts that differ by next to nothing."""
     table = recorded("chaos")

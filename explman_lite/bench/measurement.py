@@ -238,9 +238,11 @@ def _stage(
     pictures = open_pictures(collection, data)
     network = _network(model, collection == GENERATED, precision)
     if method in DEFENSES:
-        return _Stage(network, DEFENSES[method].make(), pictures)
+        defense = DEFENSES[method]
+        known = pictures.others().to(_weight(network)) if defense.needs_pictures else None
+        return _Stage(network, defense.make(pictures=known), pictures)
     card = EXPLAINERS[method]
-    fitted_to = None if card.fit is None else pictures.for_patterns().to(_weight(network))
+    fitted_to = None if card.fit is None else pictures.others().to(_weight(network))
     return _Stage(network, card.make(network, fitted_to, points=path_points), pictures)
 
 

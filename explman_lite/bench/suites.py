@@ -45,9 +45,9 @@ _WITHOUT_NOISE = (
     *(
         Case("crops_vgg", card.name)
         for card in DEFENSES.values()
-        if card.family in {"none", "softplus", "centred"}
+        if card.family in {"none", "softplus", "centred", "tangent"}
     ),
-    Case("crops_vgg_softplus", UNPROTECTED),
+    *(Case(name, UNPROTECTED) for name in ("crops_vgg_softplus", "crops_vgg_robust")),
 )
 _WITH_NOISE = tuple(
     Case("crops_vgg", card.name) for card in DEFENSES.values() if card.family in {"noise", "both"}
@@ -67,6 +67,9 @@ def _expected(settings: Settings) -> Settings:
     """Attack the expectation over noise, in place of samples that are known."""
     return replace(settings, fresh_noise=5)
 
+
+_SMALL_STEPS = Attack(Settings(steps=100, lr=1e-3))
+"""For crops, in place of a box: as far as the attack gets in so many small steps."""
 
 _STEP_SIZES = {
     f"ε over {part}": Attack(_expected(within(EPSILON, steps=50, share=1 / part)))
@@ -145,7 +148,27 @@ SUITES: dict[str, Suite] = {
             CROPS,
             tuple(Case(model, UNPROTECTED) for model in SMALL_ARCHITECTURES),
             partial(crossed_pairs, groups=_GROUPS, count=100),
-            attacks={"ours": Attack(Settings(steps=100, lr=1e-3))},
+            attacks={"ours": _SMALL_STEPS},
+            batch=20,
+            precision="float32",
+        ),
+        Suite(
+            "gradcam-photos",
+            "Grad-CAM, efficientnet_lite0, ordered pairs of photographs, 160 × 160 pixels",
+            PHOTOGRAPHS,
+            (Case("efficientnet_lite0", "GradCAM"),),
+            partial(ordered_pairs, available=len(photo_names())),
+            attacks={"ours": Attack(Settings(steps=100))},
+            batch=30,
+            precision="float32",
+        ),
+        Suite(
+            "gradcam-crops",
+            "Grad-CAM of four small networks, of the paper's families, 100 pairs of crops",
+            CROPS,
+            tuple(Case(model, "GradCAM") for model in SMALL_ARCHITECTURES),
+            partial(crossed_pairs, groups=_GROUPS, count=100),
+            attacks={"ours": _SMALL_STEPS},
             batch=20,
             precision="float32",
         ),

@@ -12,6 +12,13 @@ from explman_lite.checks.curvature_theory import (
 )
 from explman_lite.checks.fresh_noise import fresh_smoothgrad
 from explman_lite.checks.hessian_in_disc import local_bound
+from explman_lite.checks.lying_network import lie
+from explman_lite.checks.manipulating_model import (
+    free_direction,
+    roc_area,
+    share_of_true_alarms,
+    tangent_part,
+)
 from explman_lite.checks.manipulation_loss import (
     beta_schedule,
     equal_norm_noise,
@@ -55,10 +62,12 @@ __all__ = [
     "equal_norm_noise",
     "erase",
     "follow_gradient",
+    "free_direction",
     "fresh_smoothgrad",
     "frobenius",
     "from_baseline",
     "largest_batch",
+    "lie",
     "local_bound",
     "loss_per_sample",
     "mean_gradient",
@@ -69,8 +78,11 @@ __all__ = [
     "product_by_differences",
     "project",
     "relevance_map",
+    "roc_area",
+    "share_of_true_alarms",
     "signed_map",
     "stopwatch",
+    "tangent_part",
     "to_tangent",
     "turning",
 ]

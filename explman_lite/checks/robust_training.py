@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, SupportsFloat
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from explman_lite.checks.exercise import Exercise
 from explman_lite.checks.random_numbers import normal
+from explman_lite.checks.single_numbers import as_number, close, judge_cases
 from explman_lite.checks.verdict import Verdict, judge, wrong
 
 
@@ -103,7 +103,7 @@ def common_likeness(answer: Callable[[Tensor], Any]) -> Verdict:
             if abs(found[0]) > 1
             else f"That is not the mean over all pairs: it is {right:.3f}, yours is {found[0]:.3f}."
         ),
-        same=partial(_close, tolerance=1e-4),
+        same=partial(close, tolerance=1e-4),
     )
     odd = {
         (count, count): "You return the table of all pairs; return the mean over the pairs of "
@@ -200,7 +200,7 @@ def frobenius(answer: Callable[[Tensor], Any]) -> Verdict:
             f"That is not the root of the mean squared length: it is {right:.3f}, yours is "
             f"{found[0]:.3f}."
         ),
-        same=partial(_close, tolerance=1e-4),
+        same=partial(close, tolerance=1e-4),
     )
     odd: dict[tuple[int, ...], str] = {
         (samples,): "You return a number for each direction; return one from all of them.",
@@ -296,25 +296,13 @@ def certified_radius(answer: Callable[[Any, Any, float], Any]) -> Verdict:
         otherwise=lambda found: (
             f"With a bound of {cases[0][0]:g}, a slope of {cases[0][1]:g} and an angle of "
             f"{cases[0][2]:g} it is {right[0]:.3f}; yours is {found[0]:.3f}."
-            if not _close(found[:1], right[:1], tolerance=1e-4)
+            if not close(found[:1], right[:1], tolerance=1e-4)
             else "Right for one angle, wrong for another."
         ),
-        same=partial(_close, tolerance=1e-4),
+        same=partial(close, tolerance=1e-4),
     )
 
-    def every() -> list[Any] | None:
-        found = [answer(*case) for case in cases]
-        return None if found[0] is None else found
-
-    def examine(values: list[Any]) -> Verdict:
-        found = []
-        for value in values:
-            if isinstance(number := _number(value, {}), Verdict):
-                return number
-            found.append(number)
-        return exercise.compare(found)
-
-    if not (verdict := judge(every, examine)):
+    if not (verdict := judge_cases(answer, cases, exercise)):
         return verdict
     bounds, slopes = torch.tensor([case[:2] for case in cases], dtype=torch.float64).T
     for_tensors = Exercise(
@@ -457,25 +445,8 @@ def _unchanged(
 
 
 def _examine_number(value: Any, exercise: Exercise, odd: Mapping[tuple[int, ...], str]) -> Verdict:
-    number = _number(value, odd)
+    number = as_number(value, odd)
     return number if isinstance(number, Verdict) else exercise.compare([number])
-
-
-def _number(value: Any, odd: Mapping[tuple[int, ...], str]) -> float | Verdict:
-    """Return a value as a float, or what is wrong with its form."""
-    if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) != 1:
-        shape = tuple(value.shape)
-        return wrong(odd.get(shape, f"Return a number; yours has the shape {shape}."))
-    if isinstance(value, SupportsFloat):
-        try:
-            return float(value.detach() if isinstance(value, Tensor) else value)
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            pass
-    return wrong(f"Return a number; yours is of type {type(value).__name__}.")
-
-
-def _close(found: list[float], other: list[float], *, tolerance: float) -> bool:
-    return all(map(partial(math.isclose, rel_tol=tolerance), found, other))
 
 
 def _pairs(table: Tensor) -> Tensor:

@@ -135,32 +135,43 @@ class DefenseCard:
         Its name in the recorded tables.
     title : str
         Its name in figures and menus.
-    family : {"none", "softplus", "centred", "noise", "both"}
-        What smooths the map.
+    family : {"none", "softplus", "centred", "noise", "both", "tangent"}
+        What smooths the map, or ``"tangent"`` where it is projected on the data's tangent space.
     strength : float
         β, or the number of samples where there is no softplus; NaN where nothing smooths.
     wrap : callable
-        Turns an explainer into the defended one.
+        Turns an explainer into the defended one; takes the pictures too where they are needed.
+    needs_pictures : bool
+        Whether it has to know pictures of the data.
     """
 
     name: str
     title: str
-    family: Literal["none", "softplus", "centred", "noise", "both"]
+    family: Literal["none", "softplus", "centred", "noise", "both", "tangent"]
     strength: float
-    wrap: Callable[[Explainer], Explainer]
+    wrap: Callable[..., Explainer]
+    needs_pictures: bool = False
 
-    def make(self, explainer: Explainer | None = None) -> Explainer:
+    def make(self, explainer: Explainer | None = None, pictures: Tensor | None = None) -> Explainer:
         """Return a defended explainer.
 
         Parameters
         ----------
         explainer : Explainer, optional
             The one to defend, the gradient if not given.
+        pictures : Tensor, optional
+            (M, C, H, W) in [0, 1], pictures of the data, for a defence that has to know them;
+            ignored by all others.
 
         Returns
         -------
         Explainer
             The one whose map is shown instead.
+
+        Raises
+        ------
+        ValueError
+            If the defence has to know pictures, and there are none.
 
         Examples
         --------
@@ -168,7 +179,12 @@ class DefenseCard:
         >>> el.DEFENSES["BetaSmoothing(5)"].make(el.LRP()).name
         'BetaSmoothing(LRP, β = 5)'
         """
-        return self.wrap(Gradient() if explainer is None else explainer)
+        defended = Gradient() if explainer is None else explainer
+        if not self.needs_pictures:
+            return self.wrap(defended)
+        if pictures is None:
+            raise ValueError(f"{self.name} has to know the data: give pictures")
+        return self.wrap(defended, pictures)
 
 
 EXPLAINERS: dict[str, ExplainerCard] = {
@@ -251,6 +267,14 @@ DEFENSES: dict[str, DefenseCard] = {
         *(_noise(samples) for samples in (10, 50)),
         _UNIFORM,
         _BOTH,
+        DefenseCard(
+            "Projected",
+            "projected on the data",
+            "tangent",
+            float("nan"),
+            Projected,
+            needs_pictures=True,
+        ),
     )
 }
-"""The defences by name: none, smoothing by softplus, averaging over noise, and both together."""
+"""The defences by name: none, smoothing, averaging over noise, both together, projecting."""

@@ -40,8 +40,8 @@ class Pictures(ABC):
         """Return the name of a picture for the table."""
 
     @abstractmethod
-    def for_patterns(self) -> Tensor:
-        """Return the pictures, (N, C, H, W), that patterns are fitted to."""
+    def others(self) -> Tensor:
+        """Return pictures, (N, C, H, W), to fit patterns to and to estimate tangent spaces from."""
 
 
 class Digits(Pictures):
@@ -58,7 +58,7 @@ class Digits(Pictures):
         """Return the digit's number in the test split."""
         return str(index)
 
-    def for_patterns(self) -> Tensor:
+    def others(self) -> Tensor:
         """Return the training digits."""
         return load_digits("train")[0]
 
@@ -83,7 +83,7 @@ class Crops(Pictures):
         number, photograph = divmod(index, len(CROPPED))
         return f"{[*CROPPED][photograph]} {number}"
 
-    def for_patterns(self) -> Tensor:
+    def others(self) -> Tensor:
         """Return the training crops."""
         return load_crops("train")[0]
 
@@ -108,7 +108,7 @@ class Photographs(Pictures):
         """Return the photograph's name."""
         return photo_names()[index]
 
-    def for_patterns(self) -> Tensor:
+    def others(self) -> Tensor:
         """Return all photographs."""
         return torch.cat([load_photo(name, self._size) for name in photo_names()])
 
@@ -145,9 +145,9 @@ class ImageNet(Pictures):
         """Return the name of the picture's file: its number, and that of its class."""
         return self._paths[index].stem
 
-    def for_patterns(self) -> Tensor:
+    def others(self) -> Tensor:
         """Return the photographs that come with packages."""
-        return Photographs(self._size).for_patterns()
+        return Photographs(self._size).others()
 
 
 class Imagenette(Pictures):
@@ -183,7 +183,7 @@ class Imagenette(Pictures):
         """Return the name of the picture's file."""
         return self._paths["val"][index].stem
 
-    def for_patterns(self) -> Tensor:
+    def others(self) -> Tensor:
         """Return 64 training pictures, drawn once and for all."""
         drawn = np.random.default_rng(0).choice(_SPLIT_SIZES["train"], _FOR_PATTERNS, replace=False)
         return torch.stack([_cropped(self._paths["train"][index]) for index in drawn])
@@ -202,7 +202,7 @@ class Generated(Pictures):
         """Return a name that shows that the picture is made up."""
         return f"generated-{index}"
 
-    def for_patterns(self) -> Tensor:
+    def others(self) -> Tensor:
         """Return four clouds."""
         return torch.stack([self.picture(index) for index in range(4)])
 

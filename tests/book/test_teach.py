@@ -14,7 +14,7 @@ from bookkit.chapters import NOTEBOOKS
 ROOT = Path(__file__).resolve().parents[2]
 TEACH = ROOT / "book" / "teach"
 NOTES = sorted(TEACH.glob("note_*.md"))
-SYLLABI = {"one_lecture": 1, "two_lectures": 2, "four_weeks": 4}
+SYLLABI = {"one_lecture": 1, "two_lectures": 2, "six_weeks": 6}
 TIMED = [TEACH / f"{name}.md" for name in SYLLABI] + NOTES
 PAGES = [TEACH / "index.md", TEACH / "projects.md", *TIMED]
 

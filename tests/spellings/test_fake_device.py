@@ -90,9 +90,9 @@ ACTIONS: dict[str, Callable[..., Tensor]] = {
     "smoothed": lambda model, images, *_: el.smoothed(model, 2.0)(images),
     **{name: explaining(card) for name, card in el.EXPLAINERS.items()},
     **{
-        f"{name}, defended": lambda model, images, classes, _, card=card: card.make()(
-            model, images, classes
-        )
+        f"{name}, defended": lambda model, images, classes, _, card=card: card.make(
+            pictures=torch.rand(60, 3, SIZE, SIZE)
+        )(model, images, classes)
         for name, card in el.DEFENSES.items()
     },
     "LRP γ": lambda model, images, classes, _: el.LRP("gamma")(model, images, classes),

@@ -72,8 +72,10 @@ def test_suites_hold_what_they_promise():
         "imagenet": 6 * 100,
         "paper": (6 + 3) * 2 * 100,
         "architectures": 4 * 100,
-        "step-sizes": 16 * 4 * 20,
-        "defense": (15 + 4 + 1 + 2) * 100,
+        "gradcam-photos": 30,
+        "gradcam-crops": 4 * 100,
+        "step-sizes": 18 * 4 * 20,
+        "defense": (17 + 4 + 1 + 2) * 100,
         "budgets": 3 * 14 * 20,
     }
     assert all(len(job.pairs) == 1 for job in bench.SUITES["paper"].jobs())

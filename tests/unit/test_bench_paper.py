@@ -111,7 +111,7 @@ def test_imagenette_is_cropped_as_networks_expect(imagenette):
     torch.testing.assert_close(
         picture.mean(dim=(1, 2)), torch.tensor([1.0, 0.0, 0.2]), atol=0.01, rtol=0
     )
-    assert collection.for_patterns().shape == (2, 3, 224, 224)
+    assert collection.others().shape == (2, 3, 224, 224)
 
 
 def test_missing_imagenette_pictures_are_noticed(imagenette):
@@ -168,7 +168,7 @@ def test_the_pictures_of_imagenet_come_with_an_extra(monkeypatch):
     assert collection.name(3).startswith("imagenet_03_")
     shapes = {collection.picture(number).shape for number in range(pictures.IMAGENET_SIZE)}
     assert shapes == {(3, 224, 224)}
-    assert collection.for_patterns().shape == (6, 3, 224, 224)
+    assert collection.others().shape == (6, 3, 224, 224)
     assert "foolbox" not in sys.modules, "its data only"
     monkeypatch.setattr(pictures, "find_spec", lambda _: None)
     pictures.open_pictures.cache_clear()

@@ -4,6 +4,7 @@ import math
 
 import answers
 import answers_fresh_noise
+import answers_manipulating_model
 import answers_robust_training
 import numpy as np
 import pytest
@@ -16,11 +17,11 @@ from explman_lite.checks.exercise import Exercise
 
 ON_THE_CPU = ("saliency_maps", "curvature_theory", "hessian_in_disc")
 ON_A_GPU = [name for name, check in CHECKS.items() if not check.__module__.endswith(ON_THE_CPU)]
+CHAPTERS = answers, answers_fresh_noise, answers_robust_training, answers_manipulating_model
 WRONG = [
     pytest.param(name, answer, hint, id=f"{name}-{hint}")
-    for name, known in (
-        answers.WRONG | answers_fresh_noise.WRONG | answers_robust_training.WRONG
-    ).items()
+    for chapter in CHAPTERS
+    for name, known in chapter.WRONG.items()
     for hint, answer in known.items()
 ]
 
@@ -60,7 +61,7 @@ def test_printed_solution_passes_where_tensors_are_made_on_a_gpu(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "answer"), answers.RIGHT + answers_fresh_noise.RIGHT + answers_robust_training.RIGHT
+    ("name", "answer"), [known for chapter in CHAPTERS for known in chapter.RIGHT]
 )
 def test_other_way_passes(name, answer):
     verdict = CHECKS[name](answer)
@@ -100,7 +101,10 @@ def test_wrong_form_is_named(name):
 
 
 @pytest.mark.parametrize("make", [torch.Tensor.to_sparse, lambda tensor: tensor.to("meta")])
-@pytest.mark.parametrize(("name", "shape"), [("turning", (5,)), ("not_dominated", (12,))])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("turning", (5,)), ("not_dominated", (12,)), ("free_direction", (9,)), ("tangent_part", (8,))],
+)
 def test_odd_tensor_is_named(name, shape, make):
     odd = make(torch.ones(shape, dtype=torch.bool))
     assert "ordinary tensor" in CHECKS[name](lambda *given: odd).sentence
@@ -176,3 +180,37 @@ def test_turning_is_the_penalty_that_networks_are_trained_with():
     generator = torch.Generator().manual_seed(5)
     found = SOLUTIONS["turning"](model, images, labels, generator)
     assert torch.allclose(found, expected, rtol=1e-4)
+
+
+def test_tangent_part_is_the_projection_that_the_book_explains_with():
+    model, (known, _), (digits, labels) = (
+        el.load_model("digits_vgg"),
+        el.load_digits("train"),
+        el.load_digits("test"),
+    )
+    image, own = digits[:1], labels[:1]
+    order = (known - image).flatten(1).norm(dim=1).argsort()
+    found = SOLUTIONS["tangent_part"](
+        el.Gradient()(model, image, own).flatten(), known[order[:50]].flatten(1), 30
+    )
+    expected = el.Projected(el.Gradient(), known, neighbours=50, dimensions=30)(model, image, own)
+    assert torch.allclose(found, expected.flatten(), atol=1e-4 * expected.abs().max().item())
+
+
+def test_a_new_crop_is_nearly_in_the_span_of_the_known_ones():
+    known, new = (el.load_crops(split)[0].flatten(1).double() for split in ("train", "test"))
+    seen = torch.linalg.solve(known @ known.T, known @ new.T).T @ known
+    share = (new - seen).square().sum() / new.square().sum()
+    assert (known.shape, round(share.item(), 2)) == ((1000, 12_288), 0.01)
+
+
+def test_nearly_every_new_digit_is_in_the_span_of_the_known_ones():
+    known, new = (el.load_digits(split)[0].flatten(1).double() for split in ("train", "test"))
+    sizes, ways = torch.linalg.eigh(known.T @ known)
+    unseen = ways[:, sizes < 1e-9 * sizes[-1]]
+    assert (known.shape, unseen.shape[1]) == ((1437, 1024), 1024 - 60)
+    assert (len(new), ((new @ unseen).norm(dim=1) > 1e-6).sum()) == (360, 2)
+
+
+def test_an_alarm_of_the_exercise_is_one_in_112():
+    assert 1 / SOLUTIONS["share_of_true_alarms"](0.001, 0.9, 0.1) == pytest.approx(112)

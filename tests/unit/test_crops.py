@@ -71,7 +71,7 @@ def test_the_benchmark_takes_one_photograph_after_the_other():
     assert [pictures.name(index) for index in (0, 11)] == ["astronaut 0", "chelsea 1"]
     images, labels = el.load_crops("test")
     assert torch.equal(pictures.picture(11), images[labels == 1][1])
-    assert len(pictures.for_patterns()) == 1000
+    assert len(pictures.others()) == 1000
 
 
 @pytest.mark.parametrize("name", NETWORKS)

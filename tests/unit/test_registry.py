@@ -37,12 +37,19 @@ def test_the_paper_has_six_methods():
 
 @pytest.mark.parametrize("card", el.DEFENSES.values(), ids=el.DEFENSES)
 def test_a_defence_can_be_put_around_any_explainer(card):
-    plain, around_lrp = card.make(), card.make(el.LRP())
+    pictures = torch.rand(50, 3, 8, 8)
+    plain, around_lrp = card.make(pictures=pictures), card.make(el.LRP(), pictures)
     assert (plain == el.Gradient()) == (card.family == "none")
     assert plain.is_smooth == (card.family in {"softplus", "centred", "both"})
     assert (plain.with_seed(7, 3) != plain) == (card.family in {"noise", "both"})
     assert (plain.softened(0.1) != plain) == plain.is_smooth
     assert "LRP" in around_lrp.name
+
+
+def test_a_defence_that_has_to_know_the_data_says_so():
+    with pytest.raises(ValueError, match="Projected has to know the data: give pictures"):
+        el.DEFENSES["Projected"].make(el.LRP())
+    assert sum(card.needs_pictures for card in el.DEFENSES.values()) == 1
 
 
 def test_explainers_are_values(explainer):

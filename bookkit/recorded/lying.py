@@ -1,0 +1,213 @@
+"""Networks and pictures that lie, and who notices, for the page on results."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bookkit.recorded.defense import NAMES as MAPS
+from bookkit.recorded.defense import decimals, gained, median_within, within
+from bookkit.recorded.suites import spread
+from bookkit.recorded.tables import recorded
+from explman_lite.bench import bootstrap_interval
+from explman_lite.explainers.registry import EXPLAINERS, UNPROTECTED
+
+_RESAMPLES = 10_000
+_NOISE = "Projected on noise"
+METHODS = (
+    {name: card.title for name, card in EXPLAINERS.items()}
+    | {name: MAPS[name] for name in ("BetaSmoothing(1)", "Projected")}
+    | {_NOISE: "projected on noise"}
+)
+"""By whom the networks were judged."""
+
+TOLD = ("Gradient", "LRP", "GuidedBackprop", "Projected")
+LIES = {
+    "square": "a square",
+    "clock": "a square for each class",
+    "random": "none: as far, at random",
+}
+NETWORKS = {
+    "crops_vgg": "`crops_vgg`",
+    "crops_vgg-1": "`crops_vgg`, second seed",
+    "crops_vgg-2": "`crops_vgg`, third seed",
+    "crops_vgg_softplus": "`crops_vgg_softplus`",
+    "crops_vgg_robust": "`crops_vgg_robust`",
+    "crops_alexnet": "`crops_alexnet`",
+    "crops_resnet": "`crops_resnet`",
+    "crops_densenet": "`crops_densenet`",
+}
+DETECTORS = ("randomised", "disagreement", "roughness", "instability", "likeness")
+ATTACKERS = ("knows none", "knows disagreement", "knows roughness")
+
+Areas = tuple[float, float, float]
+"""An area under an ROC curve, and the ends of its interval."""
+
+
+def maps_of(model: str, lie: str, told: str) -> dict[str, pd.DataFrame]:
+    """Group the maps of a network that lies by the method that shows them."""
+    table = recorded("lying-maps")
+    some = table[(table.model == model) & (table.lie == lie) & (table.told == told)]
+    return dict(list(some.groupby("method", sort=False)))
+
+
+def matrix() -> pd.DataFrame:
+    """Tabulate to which methods a lie passes that was told to one: correlations with the square."""
+    columns = {told: maps_of("crops_vgg", "square", told) for told in TOLD}
+    honest = columns[UNPROTECTED]
+    return pd.DataFrame(
+        {"shown by": title, "before": decimals(honest[method].pcc_target_before.median())}
+        | {
+            f"told to {METHODS[told]}": _by_photograph(rows[method], "pcc_target")
+            for told, rows in columns.items()
+        }
+        for method, title in METHODS.items()
+    )
+
+
+def networks() -> pd.DataFrame:
+    """Tabulate what a lie that is told to the gradient costs, and what it brings."""
+    table = recorded("lying-networks")
+    lines = []
+    for row in table[table.told == UNPROTECTED].itertuples():
+        rows = maps_of(row.model, row.lie, UNPROTECTED)[UNPROTECTED]
+        lines.append(
+            {
+                "network": NETWORKS[row.model],
+                "lie": LIES[row.lie],
+                "reads: before": f"{row.accuracy_before:.1%}",
+                "after": f"{row.accuracy:.1%}",
+                "same class": f"{row.agreement:.0%}",
+                "weights moved": f"{row.weights_changed:.0%}",
+                "lie (PCC): before": decimals(rows.pcc_target_before.median()),
+                "after ": _by_photograph(rows, "pcc_target"),
+                "honest map left": decimals(rows.pcc_original.median()),
+            }
+        )
+    order = {(NETWORKS[n], LIES[lie]): i for i, (n, lie) in enumerate(_all_lies())}
+    lines.sort(key=lambda line: order[line["network"], line["lie"]])
+    return pd.DataFrame(lines)
+
+
+def _all_lies() -> list[tuple[str, str]]:
+    return [(name, lie) for name in NETWORKS for lie in LIES]
+
+
+def _by_photograph(rows: pd.DataFrame, column: str) -> str:
+    """Write a median with its interval by photograph."""
+    interval = bootstrap_interval(rows[column], rows.photograph, rows.photograph)
+    return f"{decimals(rows[column].median())}\u00a0{within(*interval)}"
+
+
+def area(rows: pd.DataFrame, honest: str = "honest") -> Areas:
+    """Return the area under the ROC curve of a detector's scores, and its interval by photograph.
+
+    Photographs are drawn with replacement, and their honest and their lying scores with them.
+    """
+    known, labels = np.unique(rows.photograph, return_inverse=True)
+    blocks = np.zeros((len(known), len(known)))
+    np.add.at(blocks, np.ix_(labels, labels), _higher(rows[honest], rows.lying))
+    sizes = np.bincount(labels)
+    drawn = np.random.default_rng(0).multinomial(
+        len(known), np.full(len(known), 1 / len(known)), size=_RESAMPLES
+    )
+    counts = (drawn @ sizes) ** 2
+    resampled = np.einsum("rp,pq,rq->r", drawn, blocks, drawn) / counts
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return float(blocks.sum() / len(rows) ** 2), float(low), float(high)
+
+
+def _higher(honest: pd.Series, lying: pd.Series) -> NDArray[np.float64]:
+    """Return for each honest score and each lying one whether that is higher; half for a tie."""
+    first, second = honest.to_numpy()[:, None], lying.to_numpy()[None]
+    higher: NDArray[np.float64] = (second > first) + 0.5 * (second == first)
+    return higher
+
+
+def scores(lie: str, detector: str, model: str = "crops_vgg") -> pd.DataFrame:
+    """Return what a detector says of a lie, beside honest maps and a random change."""
+    table = recorded("detectors")
+    return table[(table.lie == lie) & (table.detector == detector) & (table.model == model)]
+
+
+def _written(found: Areas) -> str:
+    return f"{decimals(found[0])}\u00a0{within(*found[1:])}"
+
+
+def noticed_pictures() -> pd.DataFrame:
+    """Tabulate how well forged pictures are told from noised ones, and noised from untouched."""
+    return pd.DataFrame(
+        {"test": detector}
+        | {attacker: _written(area(scores(attacker, detector), "random")) for attacker in ATTACKERS}
+        | {"beside untouched pictures": _written(area(scores("knows none", detector)))}
+        for detector in DETECTORS
+    )
+
+
+def attackers() -> pd.DataFrame:
+    """Tabulate how far each attacker of pictures got."""
+    table = recorded("detectors-attacks")
+    return pd.DataFrame(
+        {
+            "attacker": row.lie,
+            "steps": row.steps,
+            "map and target (PCC): before": decimals(row.before),
+            "after": decimals(row.after),
+            "class kept": f"{row.class_kept:.0%}",
+        }
+        for row in table.itertuples()
+    )
+
+
+def noticed_weights() -> pd.DataFrame:
+    """Tabulate how well lying networks are told from honest ones: each network, each test."""
+    models = recorded("detectors").query("lie == 'square'").model.unique()
+    return pd.DataFrame(
+        {"network": NETWORKS[model], "lie": LIES[lie]}
+        | {detector: _written(area(scores(lie, detector, model))) for detector in DETECTORS}
+        for lie in ("square", "clock")
+        for model in models
+    )
+
+
+def noticed_chance() -> pd.DataFrame:
+    """Tabulate how a random change of the weights looks to the tests."""
+    models = recorded("detectors").query("lie == 'square'").model.unique()
+    return pd.DataFrame(
+        {"network": NETWORKS[model]}
+        | {
+            detector: decimals(area(rows.assign(lying=rows.random))[0])
+            for detector in DETECTORS
+            for rows in [scores("square", detector, model)]
+        }
+        for model in models
+    )
+
+
+_PROJECTIONS = {
+    UNPROTECTED: "the gradient",
+    "Projected(10)": "10 directions of 15 neighbours",
+    "Projected(30)": "30 directions of 50 neighbours",
+    "Projected(100)": "100 directions of 150 neighbours",
+    _NOISE: "30 directions of noise",
+}
+
+
+def projections() -> dict[str, pd.DataFrame]:
+    """Group the attacks on projected maps by what they are projected on."""
+    return dict(list(gained("projected").groupby("method")))
+
+
+def projected() -> pd.DataFrame:
+    """Tabulate what an attacker who knows the projection makes of the map."""
+    groups = projections()
+    return pd.DataFrame(
+        {
+            "map": label,
+            "gain": median_within(rows, "gain"),
+            "honest map": median_within(rows, "pcc_original"),
+            "after noise": decimals(rows.pcc_original_spectrum.median()),
+            "like the gradient's": spread(rows.pcc_gradient),
+        }
+        for name, label in _PROJECTIONS.items()
+        for rows in [groups[name]]
+    )
