@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import explman_lite as el
-from bookkit.recorded.suites import reached, spread, succeeded
+from bookkit.recorded.suites import decimals, reached, spread, succeeded
 from bookkit.recorded.tables import recorded
 from explman_lite.bench import ERASED, bootstrap_interval, paired_difference
 from explman_lite.bench.suites import PAPER_DEFENSE
@@ -71,11 +71,6 @@ def forged() -> pd.Index:
 def within(low: float, high: float) -> str:
     """Write the ends of an interval, on one line."""
     return f"({decimals(low)}\u00a0to\u00a0{decimals(high)})"
-
-
-def decimals(value: float) -> str:
-    """Write a number with two digits, a true minus sign, and no minus before zero."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def median_within(rows: pd.DataFrame, column: str) -> str:

@@ -5,8 +5,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bookkit.recorded.defense import NAMES as MAPS
-from bookkit.recorded.defense import decimals, gained, median_within, within
-from bookkit.recorded.suites import spread
+from bookkit.recorded.defense import gained, median_within, within
+from bookkit.recorded.suites import decimals, spread
 from bookkit.recorded.tables import recorded
 from explman_lite.bench import bootstrap_interval
 from explman_lite.explainers.registry import EXPLAINERS, UNPROTECTED
@@ -21,15 +21,11 @@ METHODS = (
 """By whom the networks were judged."""
 
 TOLD = ("Gradient", "LRP", "GuidedBackprop", "Projected")
-LIES = {
-    "square": "a square",
-    "clock": "a square for each class",
-    "random": "none: as far, at random",
-}
+LIES = {"square": "square", "clock": "by class", "random": "random"}
 NETWORKS = {
     "crops_vgg": "`crops_vgg`",
-    "crops_vgg-1": "`crops_vgg`, second seed",
-    "crops_vgg-2": "`crops_vgg`, third seed",
+    "crops_vgg-1": "`crops_vgg`, seed 1",
+    "crops_vgg-2": "`crops_vgg`, seed 2",
     "crops_vgg_softplus": "`crops_vgg_softplus`",
     "crops_vgg_robust": "`crops_vgg_robust`",
     "crops_alexnet": "`crops_alexnet`",
@@ -74,22 +70,16 @@ def networks() -> pd.DataFrame:
             {
                 "network": NETWORKS[row.model],
                 "lie": LIES[row.lie],
-                "reads: before": f"{row.accuracy_before:.1%}",
-                "after": f"{row.accuracy:.1%}",
+                "reads": f"{row.accuracy_before:.1%} → {row.accuracy:.1%}",
                 "same class": f"{row.agreement:.0%}",
                 "weights moved": f"{row.weights_changed:.0%}",
-                "lie (PCC): before": decimals(rows.pcc_target_before.median()),
-                "after ": _by_photograph(rows, "pcc_target"),
-                "honest map left": decimals(rows.pcc_original.median()),
+                "before": decimals(rows.pcc_target_before.median()),
+                "after": _by_photograph(rows, "pcc_target"),
             }
         )
-    order = {(NETWORKS[n], LIES[lie]): i for i, (n, lie) in enumerate(_all_lies())}
-    lines.sort(key=lambda line: order[line["network"], line["lie"]])
+    order = [*NETWORKS.values()], [*LIES.values()]
+    lines.sort(key=lambda line: (order[0].index(line["network"]), order[1].index(line["lie"])))
     return pd.DataFrame(lines)
-
-
-def _all_lies() -> list[tuple[str, str]]:
-    return [(name, lie) for name in NETWORKS for lie in LIES]
 
 
 def _by_photograph(rows: pd.DataFrame, column: str) -> str:

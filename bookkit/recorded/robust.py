@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from bookkit.recorded.defense import decimals, gained, median_within
-from bookkit.recorded.suites import spread
+from bookkit.recorded.defense import gained, median_within
+from bookkit.recorded.suites import decimals, spread
 from bookkit.recorded.tables import recorded
 from explman_lite.bench import ERASED
 

@@ -87,10 +87,15 @@ def ends(values: pd.Series) -> str:
     return f"{values.min():.2f} to {values.max():.2f}"
 
 
+def decimals(value: float) -> str:
+    """Write a number with two digits, a true minus sign, and no minus before zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def spread(values: pd.Series) -> str:
     """Write median and quartiles."""
-    low, middle, high = values.quantile([0.25, 0.5, 0.75])
-    return f"{middle:.2f}\u00a0({low:.2f}–{high:.2f})"
+    low, middle, high = map(decimals, values.quantile([0.25, 0.5, 0.75]))
+    return f"{middle}\u00a0({low}–{high})"
 
 
 def by_method(suite: str, columns: dict[str, str]) -> pd.DataFrame:
