@@ -10,18 +10,17 @@ lying_weights.py are there.
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from itertools import product
 
 import pandas as pd
 import torch
-from lying_weights import RESULTS, VGGS, explained, lying, predicted, share
+from lying_weights import LIES, RESULTS, VGGS, explained, lying, predicted, share
 from torch import Tensor
 from tqdm import tqdm
 
 import explman_lite as el
 from explman_lite.attack.box import into_exact_box
 from explman_lite.attack.settings import Settings
-from explman_lite.bench.pairs import crossed_pairs
+from explman_lite.bench import SUITES
 from explman_lite.bench.suites import EPSILON, within
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.smoothing import (
@@ -162,7 +161,7 @@ def table_of(
 def of_pictures() -> tuple[list[pd.DataFrame], list[dict[str, object]]]:
     """Attack the audit's pairs, and score what comes of it."""
     network, pictures = VGGS["crops_vgg"](), open_pictures(CROPS)
-    pairs = crossed_pairs(SEED, groups=10, count=PAIRS)
+    pairs = SUITES["defense"].draw(SEED)
     images, others = (
         torch.stack([pictures.picture(index) for index in some])
         for some in zip(*((pair.source, pair.target) for pair in pairs), strict=True)
@@ -211,14 +210,13 @@ def of_pictures() -> tuple[list[pd.DataFrame], list[dict[str, object]]]:
 def of_weights() -> Iterator[pd.DataFrame]:
     """Score honest and lying networks on the pictures of the audit."""
     images, labels = (held_out[:PAIRS] for held_out in el.load_crops("test"))
-    for name, lie in tqdm(list(product(VGGS, ("square", "clock"))), "weights"):
-        honest, liar, noised = (
-            VGGS[name](),
-            *(lying(name, kind, "Gradient") for kind in (lie, "random")),
-        )
+    for name in tqdm(VGGS, "weights"):
+        honest, noised = VGGS[name](), lying(name, "random", "Gradient")
         classes = predicted(honest, images)
-        found = (scores(network, images, classes) for network in (honest, noised, liar))
-        yield from table_of(*found, model=name, lie=lie, photograph=labels)
+        beside = [scores(network, images, classes) for network in (honest, noised)]
+        for lie in LIES:
+            lied = scores(lying(name, lie, "Gradient"), images, classes)
+            yield from table_of(*beside, lied, model=name, lie=lie, photograph=labels)
 
 
 def main() -> None:

@@ -148,12 +148,13 @@ def methods(network: Network) -> dict[str, el.Explainer]:
     }
 
 
-def judged(name: str, lie: str, told: str) -> Iterator[pd.DataFrame]:
+def judged(
+    before: Network, after: Network, name: str, lie: str, told: str
+) -> Iterator[pd.DataFrame]:
     """Compare what a network shows with what it showed before, on pictures that neither has seen.
 
     By the method that was lied to, and for crops_vgg by all.
     """
-    before, after = NETWORKS[name](), lying(name, lie, told)
     images, labels = (held_out[:JUDGED] for held_out in el.load_crops("test"))
     classes = predicted(before, images)
     alone = {told: of_name(told)}
@@ -178,10 +179,9 @@ def share(which: Tensor) -> float:
     return round(which.double().mean().item(), 4)
 
 
-def answers(name: str, lie: str, told: str) -> dict[str, object]:
+def answers(before: Network, after: Network, name: str, lie: str, told: str) -> dict[str, object]:
     """Compare the answers on all held-out crops, and how far the weights went."""
     images, labels = el.load_crops("test")
-    before, after = NETWORKS[name](), lying(name, lie, told)
     with torch.no_grad():
         logits, changed = before(images), after(images)
     first, second = logits.argmax(dim=1), changed.argmax(dim=1)
@@ -204,8 +204,9 @@ def answers(name: str, lie: str, told: str) -> dict[str, object]:
 def main() -> None:
     maps, outputs = [], []
     for case in tqdm(CASES):
-        maps.extend(judged(*case))
-        outputs.append(answers(*case))
+        networks = NETWORKS[case[0]](), lying(*case)
+        maps.extend(judged(*networks, *case))
+        outputs.append(answers(*networks, *case))
     settings = el.ModelSettings()
     how = {"steps": settings.steps, "lr": settings.lr, "output_weight": settings.output_weight}
     for name, table in (

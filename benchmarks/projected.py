@@ -8,6 +8,7 @@ one core.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ def of_size(neighbours: int, dimensions: int) -> el.DefenseCard:
         el.DEFENSES["Projected"],
         name=f"Projected({dimensions})",
         title=f"{dimensions} directions of {neighbours} neighbours",
-        wrap=lambda explainer, pictures: el.Projected(explainer, pictures, neighbours, dimensions),
+        wrap=partial(el.Projected, neighbours=neighbours, dimensions=dimensions),
     )
 
 

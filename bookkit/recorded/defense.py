@@ -68,26 +68,28 @@ def forged() -> pd.Index:
     return rows.index[reached(rows)]
 
 
-def within(low: float, high: float) -> str:
-    """Write the ends of an interval, on one line."""
-    return f"({decimals(low)}\u00a0to\u00a0{decimals(high)})"
+def within(value: float, low: float, high: float) -> str:
+    """Write a number and the ends of its interval, on one line."""
+    return f"{decimals(value)}\u00a0({decimals(low)}\u00a0to\u00a0{decimals(high)})"
 
 
 def median_within(rows: pd.DataFrame, column: str) -> str:
     """Write a median with its interval by photograph."""
     interval = bootstrap_interval(rows[column], *_photographs(rows))
-    return f"{decimals(rows[column].median())}\u00a0{within(*interval)}"
+    return within(rows[column].median(), *interval)
 
 
 def difference_within(first: pd.DataFrame, second: pd.DataFrame, column: str) -> str:
     """Write the median difference of the same pairs, with its interval by photograph."""
     second = second.loc[first.index]
     found = paired_difference(first[column], second[column], *_photographs(first))
-    return f"{decimals(found.difference)}\u00a0{within(*found.interval)}"
+    return within(found.difference, *found.interval)
 
 
 def _photographs(rows: pd.DataFrame) -> list[pd.Series]:
-    """Return which photographs the crops of each pair are of."""
+    """Return which photographs the crops of each pair are of, or a single crop twice."""
+    if "photograph" in rows:
+        return [rows.photograph, rows.photograph]
     return [crops.str.split().str[0] for crops in (rows.source, rows.target)]
 
 

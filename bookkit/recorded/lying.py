@@ -1,5 +1,7 @@
 """Networks and pictures that lie, and who notices, for the page on results."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -8,7 +10,6 @@ from bookkit.recorded.defense import NAMES as MAPS
 from bookkit.recorded.defense import gained, median_within, within
 from bookkit.recorded.suites import decimals, spread
 from bookkit.recorded.tables import recorded
-from explman_lite.bench import bootstrap_interval
 from explman_lite.explainers.registry import EXPLAINERS, UNPROTECTED
 
 _RESAMPLES = 10_000
@@ -32,6 +33,8 @@ NETWORKS = {
     "crops_resnet": "`crops_resnet`",
     "crops_densenet": "`crops_densenet`",
 }
+TESTED = ("crops_vgg", "crops_vgg-1", "crops_vgg-2", "crops_vgg_softplus")
+"""The networks that the tests were tried on."""
 DETECTORS = ("randomised", "disagreement", "roughness", "instability", "likeness")
 ATTACKERS = ("knows none", "knows disagreement", "knows roughness")
 
@@ -46,6 +49,11 @@ def maps_of(model: str, lie: str, told: str) -> dict[str, pd.DataFrame]:
     return dict(list(some.groupby("method", sort=False)))
 
 
+def answers() -> pd.DataFrame:
+    """Return what became of each network's answers, by network, lie and method lied to."""
+    return recorded("lying-networks").set_index(["model", "lie", "told"])
+
+
 def matrix() -> pd.DataFrame:
     """Tabulate to which methods a lie passes that was told to one: correlations with the square."""
     columns = {told: maps_of("crops_vgg", "square", told) for told in TOLD}
@@ -53,7 +61,7 @@ def matrix() -> pd.DataFrame:
     return pd.DataFrame(
         {"shown by": title, "before": decimals(honest[method].pcc_target_before.median())}
         | {
-            f"told to {METHODS[told]}": _by_photograph(rows[method], "pcc_target")
+            f"told to {METHODS[told]}": median_within(rows[method], "pcc_target")
             for told, rows in columns.items()
         }
         for method, title in METHODS.items()
@@ -62,30 +70,22 @@ def matrix() -> pd.DataFrame:
 
 def networks() -> pd.DataFrame:
     """Tabulate what a lie that is told to the gradient costs, and what it brings."""
-    table = recorded("lying-networks")
-    lines = []
-    for row in table[table.told == UNPROTECTED].itertuples():
-        rows = maps_of(row.model, row.lie, UNPROTECTED)[UNPROTECTED]
-        lines.append(
-            {
-                "network": NETWORKS[row.model],
-                "lie": LIES[row.lie],
-                "reads": f"{row.accuracy_before:.1%} → {row.accuracy:.1%}",
-                "same class": f"{row.agreement:.0%}",
-                "weights moved": f"{row.weights_changed:.0%}",
-                "before": decimals(rows.pcc_target_before.median()),
-                "after": _by_photograph(rows, "pcc_target"),
-            }
-        )
-    order = [*NETWORKS.values()], [*LIES.values()]
-    lines.sort(key=lambda line: (order[0].index(line["network"]), order[1].index(line["lie"])))
-    return pd.DataFrame(lines)
-
-
-def _by_photograph(rows: pd.DataFrame, column: str) -> str:
-    """Write a median with its interval by photograph."""
-    interval = bootstrap_interval(rows[column], rows.photograph, rows.photograph)
-    return f"{decimals(rows[column].median())}\u00a0{within(*interval)}"
+    found = answers()
+    return pd.DataFrame(
+        {
+            "network": NETWORKS[model],
+            "lie": LIES[lie],
+            "reads": f"{row.accuracy_before:.1%} → {row.accuracy:.1%}",
+            "same class": f"{row.agreement:.0%}",
+            "weights moved": f"{row.weights_changed:.0%}",
+            "before": decimals(rows.pcc_target_before.median()),
+            "after": median_within(rows, "pcc_target"),
+        }
+        for model, lie in product(NETWORKS, LIES)
+        if (model, lie, UNPROTECTED) in found.index
+        for row in [found.loc[model, lie, UNPROTECTED]]
+        for rows in [maps_of(model, lie, UNPROTECTED)[UNPROTECTED]]
+    )
 
 
 def area(rows: pd.DataFrame, honest: str = "honest") -> Areas:
@@ -119,16 +119,12 @@ def scores(lie: str, detector: str, model: str = "crops_vgg") -> pd.DataFrame:
     return table[(table.lie == lie) & (table.detector == detector) & (table.model == model)]
 
 
-def _written(found: Areas) -> str:
-    return f"{decimals(found[0])}\u00a0{within(*found[1:])}"
-
-
 def noticed_pictures() -> pd.DataFrame:
     """Tabulate how well forged pictures are told from noised ones, and noised from untouched."""
     return pd.DataFrame(
         {"test": detector}
-        | {attacker: _written(area(scores(attacker, detector), "random")) for attacker in ATTACKERS}
-        | {"beside untouched pictures": _written(area(scores("knows none", detector)))}
+        | {attacker: within(*area(scores(attacker, detector), "random")) for attacker in ATTACKERS}
+        | {"beside untouched pictures": within(*area(scores("knows none", detector)))}
         for detector in DETECTORS
     )
 
@@ -150,18 +146,16 @@ def attackers() -> pd.DataFrame:
 
 def noticed_weights() -> pd.DataFrame:
     """Tabulate how well lying networks are told from honest ones: each network, each test."""
-    models = recorded("detectors").query("lie == 'square'").model.unique()
     return pd.DataFrame(
         {"network": NETWORKS[model], "lie": LIES[lie]}
-        | {detector: _written(area(scores(lie, detector, model))) for detector in DETECTORS}
+        | {detector: within(*area(scores(lie, detector, model))) for detector in DETECTORS}
         for lie in ("square", "clock")
-        for model in models
+        for model in TESTED
     )
 
 
 def noticed_chance() -> pd.DataFrame:
     """Tabulate how a random change of the weights looks to the tests."""
-    models = recorded("detectors").query("lie == 'square'").model.unique()
     return pd.DataFrame(
         {"network": NETWORKS[model]}
         | {
@@ -169,7 +163,7 @@ def noticed_chance() -> pd.DataFrame:
             for detector in DETECTORS
             for rows in [scores("square", detector, model)]
         }
-        for model in models
+        for model in TESTED
     )
 
 

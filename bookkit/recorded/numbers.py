@@ -100,15 +100,13 @@ def gains(*, at_least: float = 0, below: float = math.inf) -> list[float]:
     ]
 
 
-def told_to_gradient(lie: str) -> pd.DataFrame:
-    """Return the gradient's maps of crops_vgg after it was made to lie by them."""
-    return lying.maps_of("crops_vgg", lie, UNPROTECTED)[UNPROTECTED]
+SQUARE = ("crops_vgg", "square", UNPROTECTED)
+"""The network that shows a square in the maps of its gradient."""
 
 
-def answers_of(lie: str) -> pd.Series:
-    """Return what became of the answers of crops_vgg."""
-    table = recorded("lying-networks").set_index(["model", "lie", "told"])
-    return table.loc["crops_vgg", lie, UNPROTECTED]
+def square(column: str) -> float:
+    """Return a column's median over these maps."""
+    return float(lying.maps_of(*SQUARE)[UNPROTECTED][column].median())
 
 
 def average_trained() -> pd.DataFrame:
@@ -213,10 +211,10 @@ NUMBERS: dict[str, Callable[[], str]] = {
         )
     ),
     # The network that lies.
-    "lying-square": lambda: decimals(told_to_gradient("square").pcc_target.median()),
-    "lying-square-before": lambda: decimals(told_to_gradient("square").pcc_target_before.median()),
-    "lying-accuracy": lambda: decimals(100 * answers_of("square").accuracy, 1),
-    "lying-accuracy-before": lambda: decimals(100 * answers_of("square").accuracy_before, 1),
+    "lying-square": lambda: decimals(square("pcc_target")),
+    "lying-square-before": lambda: decimals(square("pcc_target_before")),
+    "lying-accuracy": lambda: decimals(100 * lying.answers().accuracy[SQUARE], 1),
+    "lying-accuracy-before": lambda: decimals(100 * lying.answers().accuracy_before[SQUARE], 1),
     "masked-longer": lambda: decimals(longer().max()),
     "masked-without-limit": lambda: decimals(
         average_trained().query("settings == 'no box'").groupby("model").pcc_target.median().min()

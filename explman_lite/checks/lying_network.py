@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from explman_lite import metrics
 from explman_lite.checks.random_numbers import normal
-from explman_lite.checks.verdict import Verdict, judge, passed, wrong
+from explman_lite.checks.verdict import Verdict, helped, judge, passed, wrong
 from explman_lite.maps import relevance_map, scale_to_mean_one
 from explman_lite.networks.prepare import Network, prepare
 from explman_lite.pictures.digits import load_digits
@@ -196,12 +196,7 @@ def lie(answer: Lie) -> Verdict:
                 f"{type(error).__name__}: {error}"
             )
 
-    verdict = judge(call, examine)
-    if verdict.sentence.startswith("Your code stopped"):
-        for symptom, help_with_it in _HELP.items():
-            if symptom in verdict.sentence:
-                return wrong(f"{verdict.sentence.split(chr(10))[0].rstrip('.')}. {help_with_it}")
-    return verdict
+    return helped(judge(call, examine), _HELP)
 
 
 def _own(logits: Tensor, classes: Tensor) -> Tensor:

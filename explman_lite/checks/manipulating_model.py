@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explman_lite.checks.exercise import Exercise
 from explman_lite.checks.random_numbers import normal
-from explman_lite.checks.single_numbers import close, judge_cases
+from explman_lite.checks.single_numbers import close, judge_cases, judge_tensors
 from explman_lite.checks.verdict import Verdict, judge, wrong
 
 _near = partial(torch.allclose, rtol=1e-4, atol=1e-5)
@@ -452,16 +452,13 @@ def share_of_true_alarms(answer: Callable[[Any, Any, Any], Any]) -> Verdict:
     if not (verdict := judge_cases(answer, cases, exercise)):
         return verdict
     columns = torch.tensor(cases, dtype=torch.float64).T
-    for_tensors = Exercise(
+    return judge_tensors(
+        answer,
+        columns.unbind(),
         right=torch.tensor(right, dtype=torch.float64),
         praise=exercise.praise,
-        mistakes={},
         otherwise="Each prevalence has its own share.",
-        same=partial(torch.allclose, rtol=1e-4),
-    )(answer, *columns.unbind())
-    if not for_tensors:
-        return wrong(f"Right for numbers, but not for tensors (N,). {for_tensors.sentence}")
-    return for_tensors
+    )
 
 
 def _beats(honest: Tensor, lying: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from explman_lite.checks.exercise import Exercise
 from explman_lite.checks.random_numbers import normal
-from explman_lite.checks.single_numbers import as_number, close, judge_cases
+from explman_lite.checks.single_numbers import as_number, close, judge_cases, judge_tensors
 from explman_lite.checks.verdict import Verdict, judge, wrong
 
 
@@ -305,16 +305,14 @@ def certified_radius(answer: Callable[[Any, Any, float], Any]) -> Verdict:
     if not (verdict := judge_cases(answer, cases, exercise)):
         return verdict
     bounds, slopes = torch.tensor([case[:2] for case in cases], dtype=torch.float64).T
-    for_tensors = Exercise(
-        right=slopes * math.sin(cases[0][2]) / bounds,
+    angle = cases[0][2]
+    return judge_tensors(
+        answer,
+        (bounds, slopes, angle),
+        right=slopes * math.sin(angle) / bounds,
         praise=exercise.praise,
-        mistakes={},
         otherwise="Each picture has its own bound and slope.",
-        same=partial(torch.allclose, rtol=1e-4),
-    )(answer, bounds, slopes, cases[0][2])
-    if not for_tensors:
-        return wrong(f"Right for numbers, but not for tensors (N,). {for_tensors.sentence}")
-    return for_tensors
+    )
 
 
 def not_dominated(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:

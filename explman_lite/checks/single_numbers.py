@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, SupportsFloat
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from explman_lite.checks.exercise import Exercise
@@ -57,3 +58,19 @@ def judge_cases(
         return exercise.compare(found)
 
     return judge(every, examine)
+
+
+def judge_tensors(
+    answer: Callable[..., Any], given: Sequence[Any], right: Tensor, praise: str, otherwise: str
+) -> Verdict:
+    """Judge an answer that is right for numbers by what it returns for tensors of them."""
+    exercise = Exercise(
+        right=right,
+        praise=praise,
+        mistakes={},
+        otherwise=otherwise,
+        same=partial(torch.allclose, rtol=1e-4),
+    )
+    if not (verdict := exercise(answer, *given)):
+        return wrong(f"Right for numbers, but not for tensors (N,). {verdict.sentence}")
+    return verdict

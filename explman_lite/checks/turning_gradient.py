@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from explman_lite.checks.exercise import Exercise
 from explman_lite.checks.random_numbers import normal
-from explman_lite.checks.verdict import Verdict, judge, wrong
+from explman_lite.checks.verdict import Verdict, helped, judge, wrong
 
 Turning = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Any]
 Pick = Callable[[Tensor, Tensor], Tensor]
@@ -115,12 +115,7 @@ def turning(answer: Turning) -> Verdict:
         fault = _cut(calls[0], network, images, classes, directions)
         return verdict if fault is None else fault
 
-    verdict = judge(every, examine)
-    if verdict.sentence.startswith("Your code stopped"):
-        for symptom, help_with_it in _HELP.items():
-            if symptom in verdict.sentence:
-                return wrong(f"{verdict.sentence.split(chr(10))[0]} {help_with_it}")
-    return verdict
+    return helped(judge(every, examine), _HELP)
 
 
 def _own(logits: Tensor, classes: Tensor) -> Tensor:

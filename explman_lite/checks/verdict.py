@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,16 @@ def judge(answer: Callable[[], Any], examine: Callable[[Any], Verdict]) -> Verdi
     if value is None:
         return Verdict("not done", "Not done yet: replace the stub and run the cell again.")
     return examine(value)
+
+
+def helped(verdict: Verdict, symptoms: Mapping[str, str]) -> Verdict:
+    """Add to an error that a reader's code stopped with what helps, by a part of its message."""
+    if verdict.sentence.startswith("Your code stopped"):
+        for symptom, help_with_it in symptoms.items():
+            if symptom in verdict.sentence:
+                first_line, *_ = verdict.sentence.split("\n")
+                return wrong(f"{first_line.rstrip('.')}. {help_with_it}")
+    return verdict
 
 
 def misfit(value: Any, shape: torch.Size) -> Verdict | None:
