@@ -71,7 +71,8 @@ def visit(page: Page, where: str) -> None:
     """Go to a page and near to its element, and wait for the scripts."""
     page.goto(where)
     element(page).scroll_into_view_if_needed()
-    page.wait_for_function("customElements.get('explman-attack') !== undefined")
+    # A strict policy refuses `page.wait_for_function`, which evaluates a string.
+    expect(page.locator("explman-attack:defined").first).to_be_attached()
 
 
 def press(page: Page, name: str) -> None:
