@@ -19,7 +19,7 @@ import torch
 from projected import on_noise
 from torch import Tensor
 from tqdm import tqdm
-from train_crops import RECIPES, TRAINED, trained
+from train_small import RECIPES, TRAINED, trained
 
 import explman_lite as el
 from explman_lite.bench.suites import SMALL_ARCHITECTURES

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import nn
-from train_crops import Recipe, trained
+from train_small import Recipe, trained
 
 import explman_lite as el
 from explman_lite.bench import SUITES, Attack, Case, Suite, run

@@ -87,10 +87,11 @@ def difference_within(first: pd.DataFrame, second: pd.DataFrame, column: str) ->
 
 
 def _photographs(rows: pd.DataFrame) -> list[pd.Series]:
-    """Return which photographs the crops of each pair are of, or a single crop twice."""
+    """Return which photographs the pictures of each pair are of, or a single one twice."""
     if "photograph" in rows:
         return [rows.photograph, rows.photograph]
-    return [crops.str.split().str[0] for crops in (rows.source, rows.target)]
+    pictures = (rows.source.astype(str), rows.target.astype(str))
+    return [names.str.split().str[0] for names in pictures]
 
 
 def protection() -> pd.DataFrame:

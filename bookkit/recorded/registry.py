@@ -54,6 +54,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "budgets_ends": defense.ends,
     "step_sizes": defense.step_sizes,
     "robust_ladder": robust.ladder,
+    "robust_weights": robust.weights,
+    "robust_digits": robust.digits,
     "robust_effort": robust.effort,
     "robust_faithful": robust.faithful,
     "lying_matrix": lying.matrix,

@@ -1,5 +1,7 @@
 """What training takes away from the attack, and what it costs, for the page on results."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from bookkit.recorded.defense import gained, median_within
@@ -8,20 +10,27 @@ from bookkit.recorded.tables import recorded
 from explman_lite.bench import ERASED
 
 LADDER = {
-    "crops_vgg": "ReLU, maximum",
-    "crops_vgg_decay": "ReLU, maximum, ten times the weight decay",
-    "crops_vgg_softplus": "softplus, maximum",
-    "crops_vgg_means": "ReLU, mean",
-    "crops_vgg_smooth": "softplus, mean",
-    "crops_vgg_hessian": "softplus, mean, Hessian penalty",
-    "crops_vgg_robust": "softplus, mean, attribution penalty",
+    "": "ReLU, maximum",
+    "_decay": "ReLU, maximum, strong weight decay",
+    "_softplus": "softplus, maximum",
+    "_means": "ReLU, mean",
+    "_smooth": "softplus, mean",
+    "_hessian": "softplus, mean, Hessian penalty",
+    "_robust": "softplus, mean, attribution penalty",
+    "_maxima": "softplus, maximum, attribution penalty",
 }
-"""What each network is made of, in the order of the ladder."""
+"""What each network is made of, by the end of its name, in the order of the ladder."""
+
+SUITES = {"crops_vgg": "robust", "digits_vgg": "robust-digits"}
+"""Where the attacks on the networks that are made like this one are recorded."""
+
+WEIGHTS = {"_smooth": "none", "_robust_0.2": "0.2", "_robust": "0.6", "_robust_2.0": "2.0"}
+"""The weight of the attribution penalty, by the end of a network's name."""
 
 
-def by_network(settings: str = "100 steps") -> dict[str, pd.DataFrame]:
+def by_network(settings: str = "100 steps", kind: str = "crops_vgg") -> dict[str, pd.DataFrame]:
     """Group the rows of an attack by the network that was attacked."""
-    table = gained("robust").set_index("pair", drop=False)
+    table = gained(SUITES[kind]).set_index("pair", drop=False)
     return dict(list(table[table.settings == settings].groupby("model")))
 
 
@@ -30,21 +39,41 @@ def networks() -> pd.DataFrame:
     return recorded("robust-networks").set_index("model")
 
 
-def ladder() -> pd.DataFrame:
+def ladder(kind: str = "crops_vgg") -> pd.DataFrame:
     """Tabulate what each network reads, how it bends and what the attack makes of its map."""
-    known, groups = networks(), by_network()
+    groups = by_network(kind=kind)
+    return table_of({kind + end: label for end, label in LADDER.items() if kind + end in groups})
+
+
+def digits() -> pd.DataFrame:
+    """Tabulate the same for the networks that read digits."""
+    return ladder("digits_vgg")
+
+
+def weights() -> pd.DataFrame:
+    """Tabulate what the weight of the attribution penalty does."""
+    named = {f"crops_vgg{end}": weight for end, weight in WEIGHTS.items()}
+    return table_of(named, called="weight")
+
+
+def table_of(named: Mapping[str, str], called: str = "network") -> pd.DataFrame:
+    """Tabulate some networks, by what each is called in the table."""
+    known = networks()
+    groups = {kind: by_network(kind=kind) for kind in SUITES}
+    rows_of = {name: rows for found in groups.values() for name, rows in found.items()}
     return pd.DataFrame(
         {
-            "network": label,
+            called: label,
             "reads": f"{known.accuracy[name]:.1%}",
             "bend": f"{known.lambda_max[name]:.2g}",
-            "before": decimals(groups[name].pcc_target_unattacked.median()),
-            "gain": median_within(groups[name], "gain"),
-            "honest map": median_within(groups[name], "pcc_original"),
-            "after noise": decimals(groups[name].pcc_original_noise.median()),
-            "class kept": f"{groups[name].class_kept.mean():.0%}",
+            "before": decimals(rows.pcc_target_unattacked.median()),
+            "gain": median_within(rows, "gain"),
+            "honest map": median_within(rows, "pcc_original"),
+            "after noise": decimals(rows.pcc_original_noise.median()),
+            "class kept": f"{rows.class_kept.mean():.0%}",
         }
-        for name, label in LADDER.items()
+        for name, label in named.items()
+        for rows in [rows_of[name]]
     )
 
 
@@ -53,13 +82,13 @@ def effort() -> pd.DataFrame:
     attacks = {name: by_network(name) for name in ("100 steps", "400 steps", "four searches")}
     return pd.DataFrame(
         {
-            "network": LADDER[name],
+            "network": LADDER[end],
             "attack": settings,
-            "gain": median_within(groups[name], "gain"),
-            "honest map": spread(groups[name].pcc_original),
-            "class kept": f"{groups[name].class_kept.mean():.0%}",
+            "gain": median_within(groups[f"crops_vgg{end}"], "gain"),
+            "honest map": spread(groups[f"crops_vgg{end}"].pcc_original),
+            "class kept": f"{groups[f'crops_vgg{end}'].class_kept.mean():.0%}",
         }
-        for name in ("crops_vgg_smooth", "crops_vgg_robust")
+        for end in ("_smooth", "_robust")
         for settings, groups in attacks.items()
     )
 
@@ -76,6 +105,6 @@ def faithful() -> pd.DataFrame:
                 for areas in [rows[f"flipping_{kind}"] - rows[f"flipping_random_{kind}"]]
             },
         }
-        for name, label in LADDER.items()
-        for rows in [groups[name]]
+        for end, label in LADDER.items()
+        for rows in [groups[f"crops_vgg{end}"]]
     )

@@ -25,14 +25,17 @@ def softplus() -> nn.Module:
     return CentredSoftplus(SOFTPLUS_BETA)
 
 
-def build_digits_vgg() -> nn.Sequential:
+def build_digits_vgg(
+    activation: Callable[[], nn.Module] = nn.ReLU,
+    pooling: Callable[[int], nn.Module] = nn.MaxPool2d,
+) -> nn.Sequential:
     """Build the untrained ``digits_vgg``: three pairs of convolutions and two dense layers.
 
     Input (N, 1, 32, 32) in [0, 1], output logits (N, 10).
     """
     return nn.Sequential(
-        *_pairs_of_convolutions(1, nn.ReLU, nn.MaxPool2d),
-        nn.Flatten(), nn.Linear(64 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 10),
+        *_pairs_of_convolutions(1, activation, pooling),
+        nn.Flatten(), nn.Linear(64 * 4 * 4, 64), activation(), nn.Linear(64, 10),
     )  # fmt: skip
 
 
