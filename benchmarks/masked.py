@@ -16,14 +16,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import nn
-from train_small import Recipe, trained
+from train_small import Recipe, add_card
 
 import explman_lite as el
 from explman_lite.bench import SUITES, Attack, Case, Suite, run
 from explman_lite.bench.pairs import crossed_pairs, random_pairs
 from explman_lite.bench.suites import EPSILON, within
 from explman_lite.networks import small
-from explman_lite.networks.zoo import CARDS, card_of
 from explman_lite.pictures.collections import DIGITS
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -42,8 +41,7 @@ BUILD = {
 def add_networks() -> pd.DataFrame:
     """Add a card for each network, such as "crops_vgg-1" of seed 1; return how well all read."""
     for name, seed in product(BUILD, range(SEEDS)):
-        called, load = f"{name}-{seed}", partial(trained, name, Recipe(BUILD[name]), seed)
-        CARDS[called] = replace(card_of("crops_vgg"), name=called, load=load)
+        add_card(f"{name}-{seed}", name, Recipe(BUILD[name]), seed)
     sets = {"crops": el.load_crops("test"), "digits": el.load_digits("test")}
     lines = []
     for suite in (CROPS_SUITE, DIGITS_SUITE):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import nn
-from train_small import DIGITS, RECIPES, ROBUST, Recipe, trained
+from train_small import DIGITS, RECIPES, ROBUST, Recipe, add_card
 
 import explman_lite as el
 from explman_lite.bench import SUITES, Attack, Case, run
@@ -29,7 +29,6 @@ from explman_lite.networks.smoothing import (
     has_activations_to_round,
     round_pooling,
 )
-from explman_lite.networks.zoo import CARDS, card_of
 from explman_lite.pictures import collections
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -37,6 +36,9 @@ COMMAND = "python benchmarks/robust.py"
 SEED, PAIRS, CURVED = 0, 100, 10
 BETA, SHARPNESS = 10.0, 20.0
 """By which kinks are rounded where the curvature is measured: those of ReLU, and of maxima."""
+
+
+HESSIAN = {"penalty": el.training.hessian_penalty, "penalty_weight": 0.03}
 
 
 def robust(**changes: object) -> Recipe:
@@ -52,7 +54,7 @@ LADDER = {
         {**ROBUST, "penalty": None},
     ),
     "crops_vgg_smooth": robust(penalty=None),
-    "crops_vgg_hessian": robust(penalty=el.training.hessian_penalty, penalty_weight=0.03),
+    "crops_vgg_hessian": robust(**HESSIAN),
     "crops_vgg_robust": RECIPES["crops_vgg_robust"],
     "crops_vgg_maxima": Recipe(partial(small.build_crops_vgg, small.softplus, dropout=0.0), ROBUST),
 }
@@ -74,11 +76,11 @@ DIGITS_LADDER = {
     "digits_vgg_softplus": digits(small.softplus),
     "digits_vgg_means": digits(nn.ReLU, nn.AvgPool2d),
     "digits_vgg_smooth": digits(*SMOOTH),
-    "digits_vgg_hessian": digits(*SMOOTH, penalty=el.training.hessian_penalty, penalty_weight=0.03),
+    "digits_vgg_hessian": digits(*SMOOTH, **HESSIAN),
     "digits_vgg_robust": digits(
         *SMOOTH,
         penalty=partial(el.training.attribution_penalty, epsilon=DIGITS_EPSILON),
-        penalty_weight=0.6,
+        penalty_weight=ROBUST["penalty_weight"],
     ),
 }
 
@@ -87,8 +89,7 @@ def add_networks() -> pd.DataFrame:
     """Add a card for each network; return how well it reads, and how its level sets bend."""
     lines = []
     for name, recipe in (LADDER | WEIGHTS | DIGITS_LADDER).items():
-        card = card_of("digits_vgg" if recipe.data is DIGITS else "crops_vgg")
-        CARDS[name] = replace(card, name=name, load=partial(trained, name, recipe, SEED))
+        add_card(name, name, recipe, SEED)
         network = el.load_model(name)
         images, labels = recipe.data.held_out()
         with torch.inference_mode():

@@ -10,7 +10,8 @@ explman_lite/networks/zoo.py.
 import argparse
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 import explman_lite as el
 from explman_lite.networks import small
 from explman_lite.networks.layers import Normalize
-from explman_lite.networks.zoo import CROPS_MEAN, CROPS_STD
+from explman_lite.networks.zoo import CARDS, CROPS_MEAN, CROPS_STD, card_of
 from explman_lite.pictures.crops import draw_crops
 
 TRAINED = Path(torch.hub.get_dir()) / "explman"
@@ -69,6 +70,8 @@ def shuffled(seed: int) -> Callable[[int], Labelled]:
 class Data:
     """The pictures that a network learns, and how it learns them best if it is a plain one."""
 
+    network: str
+    """The package's plain network for them."""
     draw: Callable[[int], Callable[[int], Labelled]]
     held_out: Callable[[], Labelled]
     vary: Callable[[Tensor], Tensor]
@@ -77,8 +80,9 @@ class Data:
 
 
 CROPS = Data(
+    "crops_vgg",
     cropped,
-    lambda: el.load_crops("test"),
+    partial(el.load_crops, "test"),
     varied,
     Normalize(list(CROPS_MEAN), list(CROPS_STD)),
     {"epochs": 10, "weight_decay": 1e-1},
@@ -86,8 +90,9 @@ CROPS = Data(
 """Dropout and a decay that is felt; more epochs gain little."""
 
 DIGITS = Data(
+    "digits_vgg",
     shuffled,
-    lambda: el.load_digits("test"),
+    partial(el.load_digits, "test"),
     shifted,
     nn.Identity(),
     {"epochs": 30, "weight_decay": 1e-3},
@@ -144,6 +149,12 @@ def trained(name: str, recipe: Recipe, seed: int) -> nn.Module:
     model = recipe.build().eval()
     model.load_state_dict(torch.load(kept, weights_only=True))
     return model
+
+
+def add_card(called: str, name: str, recipe: Recipe, seed: int) -> None:
+    """Let a network that is trained from a seed be loaded as the package's own are."""
+    card, load = card_of(recipe.data.network), partial(trained, name, recipe, seed)
+    CARDS[called] = replace(card, name=called, load=load)
 
 
 def accuracy(model: nn.Module, data: Data) -> float:

@@ -21,16 +21,16 @@ LADDER = {
 }
 """What each network is made of, by the end of its name, in the order of the ladder."""
 
-SUITES = {"crops_vgg": "robust", "digits_vgg": "robust-digits"}
-"""Where the attacks on the networks that are made like this one are recorded."""
+SUITES = ("robust", "robust-digits")
+"""Where the attacks are recorded."""
 
 WEIGHTS = {"_smooth": "none", "_robust_0.2": "0.2", "_robust": "0.6", "_robust_2.0": "2.0"}
 """The weight of the attribution penalty, by the end of a network's name."""
 
 
-def by_network(settings: str = "100 steps", kind: str = "crops_vgg") -> dict[str, pd.DataFrame]:
+def by_network(settings: str = "100 steps") -> dict[str, pd.DataFrame]:
     """Group the rows of an attack by the network that was attacked."""
-    table = gained(SUITES[kind]).set_index("pair", drop=False)
+    table = pd.concat(map(gained, SUITES)).set_index("pair", drop=False)
     return dict(list(table[table.settings == settings].groupby("model")))
 
 
@@ -41,8 +41,8 @@ def networks() -> pd.DataFrame:
 
 def ladder(kind: str = "crops_vgg") -> pd.DataFrame:
     """Tabulate what each network reads, how it bends and what the attack makes of its map."""
-    groups = by_network(kind=kind)
-    return table_of({kind + end: label for end, label in LADDER.items() if kind + end in groups})
+    known = networks().index
+    return table_of({kind + end: label for end, label in LADDER.items() if kind + end in known})
 
 
 def digits() -> pd.DataFrame:
@@ -58,9 +58,7 @@ def weights() -> pd.DataFrame:
 
 def table_of(named: Mapping[str, str], called: str = "network") -> pd.DataFrame:
     """Tabulate some networks, by what each is called in the table."""
-    known = networks()
-    groups = {kind: by_network(kind=kind) for kind in SUITES}
-    rows_of = {name: rows for found in groups.values() for name, rows in found.items()}
+    known, groups = networks(), by_network()
     return pd.DataFrame(
         {
             called: label,
@@ -73,7 +71,7 @@ def table_of(named: Mapping[str, str], called: str = "network") -> pd.DataFrame:
             "class kept": f"{rows.class_kept.mean():.0%}",
         }
         for name, label in named.items()
-        for rows in [rows_of[name]]
+        for rows in [groups[name]]
     )
 
 
@@ -84,12 +82,13 @@ def effort() -> pd.DataFrame:
         {
             "network": LADDER[end],
             "attack": settings,
-            "gain": median_within(groups[f"crops_vgg{end}"], "gain"),
-            "honest map": spread(groups[f"crops_vgg{end}"].pcc_original),
-            "class kept": f"{groups[f'crops_vgg{end}'].class_kept.mean():.0%}",
+            "gain": median_within(rows, "gain"),
+            "honest map": spread(rows.pcc_original),
+            "class kept": f"{rows.class_kept.mean():.0%}",
         }
         for end in ("_smooth", "_robust")
         for settings, groups in attacks.items()
+        for rows in [groups[f"crops_vgg{end}"]]
     )
 
 
