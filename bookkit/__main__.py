@@ -7,6 +7,7 @@ from pathlib import Path
 from bookkit.address import differing, rewrite
 from bookkit.archives.pack import AUDIENCES, make_zip
 from bookkit.chapters import NOTEBOOKS
+from bookkit.drawings import draw
 from bookkit.execute import execute, record
 from bookkit.gift import bank
 from bookkit.places import ROOT
@@ -31,6 +32,12 @@ def execute_notebooks(options: argparse.Namespace) -> int:
     for path in options.notebooks or NOTEBOOKS:
         print(path, flush=True)
         record(execute(path))
+    return 0
+
+
+def drawings(options: argparse.Namespace) -> int:
+    """Draw the figures of ideas anew."""
+    draw()
     return 0
 
 
@@ -65,6 +72,9 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("execute", help="run notebooks anew and store their outputs")
     one.add_argument("notebooks", nargs="*", type=Path, help="all of them, if none is named")
     one.set_defaults(run=execute_notebooks)
+
+    one = commands.add_parser("drawings", help="draw the figures of ideas, in book/_static")
+    one.set_defaults(run=drawings)
 
     one = commands.add_parser("items", help="write the item bank as GIFT")
     one.add_argument("out", type=Path, help="the file to write")

@@ -6,4 +6,5 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 GENERATED = ROOT / "book" / "_recorded"
 """What pages include and no person wrote: written anew whenever the book is built."""
+DRAWINGS = ROOT / "book" / "_static"
 HTML = ROOT / "_build" / "html"
