@@ -28,8 +28,10 @@ def test_pages_use_exactly_the_numbers_that_there_are():
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_number_is_a_short_word_or_a_number(name):
-    assert re.fullmatch(r"-?\d+(\.\d+)?|[a-z]+( [a-z]+)?", number(name))
+def test_a_number_is_a_short_word_a_number_or_a_range(name):
+    one = r"[-−]?\d+(\.\d+)?"
+    forms = (one, rf"{one} to {one}", rf"{one}\u00a0\({one}–{one}\)", r"[a-z]+( [a-z]+)?")
+    assert any(re.fullmatch(form, number(name)) for form in forms)
 
 
 @pytest.mark.parametrize(

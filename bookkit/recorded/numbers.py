@@ -7,13 +7,14 @@ unknown, or that its table does not yield, is refused.
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
 import explman_lite as el
 from bookkit.recorded import lying, robust
-from bookkit.recorded.defense import HELD, PROJECTED, RELU, TRAINED, by_map, forged
-from bookkit.recorded.suites import succeeded
+from bookkit.recorded.defense import HELD, PROJECTED, RELU, TRAINED, by_map, forged, gained
+from bookkit.recorded.suites import ends, spread, succeeded
 from bookkit.recorded.tables import recorded
 from explman_lite.bench import SUITES
 from explman_lite.explainers.registry import UNPROTECTED
@@ -61,6 +62,29 @@ def cat() -> pd.Series:
 def medians(suite: str, column: str) -> pd.Series:
     """Return a column's median for each method."""
     return recorded(suite).groupby("method")[column].median()
+
+
+def of_method(suite: str, method: str, column: str) -> str:
+    """Write median and quartiles of a column over a method's attacks."""
+    table = recorded(suite)
+    return spread(table[table.method == method][column])
+
+
+def of_networks(suite: str, column: str) -> pd.Series:
+    """Return a column's median for each network."""
+    return recorded(suite).groupby("model")[column].median()
+
+
+def gained_on(networks: str) -> pd.Series:
+    """Return what is gained on the gradient of networks that pool by average, of each seed."""
+    table = gained("masked-crops").query("settings == 'maximum' and method == @UNPROTECTED")
+    return table[table.model.str.match(rf"{networks}-\d$")].groupby("model").gain.median()
+
+
+def explanations(method: str) -> float:
+    """Return what a smoothed map costs, in gradient explanations of the same run."""
+    costs = recorded("defense_cost").set_index(["model", "method"]).explanations
+    return float(costs["crops_vgg", method])
 
 
 def of_step(model: str, what: str, *, by: str = "ours") -> float:
@@ -167,6 +191,21 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "photos-output-change-over-papers": lambda: words(
         float(significant(recorded("photos").output_change.median() / PAPERS_OUTPUT_CHANGE))
     ),
+    **{
+        f"{suite}-pcc-{when}": partial(lambda s, c: ends(medians(s, c)), suite, column)
+        for suite in ("digits", "photos", "imagenet")
+        for when, column in (("before", "pcc_target_unattacked"), ("after", "pcc_target"))
+    },
+    "digits-attacks": lambda: str(len(recorded("digits"))),
+    "digits-output-change-millionths": lambda: significant(
+        1e6 * recorded("digits").output_change.median()
+    ),
+    "imagenet-output-change": lambda: significant(recorded("imagenet").output_change.median()),
+    "imagenet-gradient-ssim": lambda: of_method("imagenet", "Gradient", "ssim_target"),
+    "imagenet-gradient-pcc": lambda: of_method("imagenet", "Gradient", "pcc_target"),
+    "imagenet-gradient-picture": lambda: of_method("imagenet", "Gradient", "image_ssim"),
+    "small-networks-ssim": lambda: ends(of_networks("architectures", "ssim_target")),
+    "small-networks-pcc": lambda: ends(of_networks("architectures", "pcc_target")),
     "imagenet-attacks": lambda: str(len(recorded("imagenet"))),
     "imagenet-class-lost": lambda: words((~recorded("imagenet").class_kept).sum()),
     "imagenet-success-gradient": lambda: percent(successes("imagenet")["Gradient"]),
@@ -215,6 +254,11 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "lying-square-before": lambda: decimals(square("pcc_target_before")),
     "lying-accuracy": lambda: decimals(100 * lying.answers().accuracy[SQUARE], 1),
     "lying-accuracy-before": lambda: decimals(100 * lying.answers().accuracy_before[SQUARE], 1),
+    "masked-average-relu": lambda: ends(gained_on("crops_vgg_average")),
+    "masked-average-softplus": lambda: ends(gained_on("crops_vgg_softplus_average")),
+    "smoothed-time": lambda: decimals(explanations("BetaSmoothing(1)"), 1),
+    "smoothgrad-time": lambda: decimals(explanations("SmoothGrad(10)"), 0),
+    "smoothgrad-time-fifty": lambda: decimals(explanations("SmoothGrad(50)"), 0),
     "masked-longer": lambda: decimals(longer().max()),
     "masked-without-limit": lambda: decimals(
         average_trained().query("settings == 'no box'").groupby("model").pcc_target.median().min()

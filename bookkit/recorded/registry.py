@@ -31,7 +31,6 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "optimiser_changes": costs.optimiser_changes,
     "optimiser_methods": costs.optimiser_methods,
     "optimiser_pooling": costs.optimiser_pooling,
-    "claims": suites.claims,
     "repeated": suites.repeated,
     **per_suite(
         SIX_METHODS,

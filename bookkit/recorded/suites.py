@@ -19,72 +19,9 @@ REACHED, LIKE = 0.7, 0.9
 """What counts as a success: where the paper's ranges of PCC and of picture SSIM begin."""
 
 
-def claims() -> pd.DataFrame:
-    """Set the paper's claims beside what was recorded."""
-    digits, photos, imagenet = map(recorded, ("digits", "photos", "imagenet"))
-    gradient = imagenet[imagenet.method == "Gradient"]
-    medians = {
-        name: table.groupby("method").median(numeric_only=True)
-        for name, table in (("digits", digits), ("photographs", photos), ("ImageNet", imagenet))
-    }
-    reached = "; ".join(
-        f"{name}: {ends(table.pcc_target_unattacked)} before, {ends(table.pcc_target)} after"
-        for name, table in medians.items()
-    )
-    larger = pd.concat([photos, imagenet])
-    small = recorded("architectures").groupby("model").median(numeric_only=True)
-    lines = [
-        (
-            "C1: any map, invisibly",
-            "map SSIM 0.6 to 0.9, PCC 0.7 to above 0.9; picture SSIM 0.90 to 0.95 and above",
-            f"Gradient, pictures of ImageNet (n = {len(gradient)}): map SSIM "
-            f"{spread(gradient.ssim_target)}, PCC {spread(gradient.pcc_target)}; picture SSIM "
-            f"{spread(gradient.image_ssim)}",
-            "reproduced, at the paper's resolution; another network, 40 steps in place of 1500",
-        ),
-        (
-            "C2: six methods",
-            "all six, VGG-16 at 224 × 224",
-            f"median PCC of each method, n = 100, 30 and 100; {reached}",
-            "reproduced on photographs and ImageNet, though LRP's maps keep much of what they "
-            "were; on digits all move and none arrives. The network differs",
-        ),
-        (
-            "C3: four architectures",
-            "map SSIM 0.4 to 0.8, PCC 0.4 to 0.8 (Gradient)",
-            f"not run; four [small networks](#four-architectures-small) of these families: "
-            f"map SSIM {ends(small.ssim_target)}, PCC {ends(small.pcc_target)}",
-            "the paper's need downloaded weights and a GPU: `python -m explman_lite bench paper`",
-        ),
-        (
-            "C4: propagation reaches the target best",
-            "does not claim it: a public reader's summary of the paper does",
-            "see [digits](#digits-one-hundred-pairs), [photographs](#photographs-thirty-pairs) and "
-            "[ImageNet](#imagenet-one-hundred-pairs)",
-            "depends on where the maps begin",
-        ),
-        (
-            "class unchanged",
-            "everywhere",
-            f"digits: kept in all {len(digits)} attacks; photographs and ImageNet: in "
-            f"{larger.class_kept.mean():.0%} of {len(larger)}",
-            "the output term holds it, on photographs not always",
-        ),
-        (
-            "softmax change",
-            "median about 1e-3",
-            f"digits: median {digits.output_change.median():.0e}; "
-            f"photographs: {photos.output_change.median():.0e}; "
-            f"ImageNet: {imagenet.output_change.median():.0e}",
-            "digits are read with certainty, photographs are not",
-        ),
-    ]
-    return pd.DataFrame(lines, columns=["claim", "the paper", "ours", "why they differ"])
-
-
 def ends(values: pd.Series) -> str:
     """Write the smallest and the largest."""
-    return f"{values.min():.2f} to {values.max():.2f}"
+    return f"{decimals(values.min())} to {decimals(values.max())}"
 
 
 def decimals(value: float) -> str:

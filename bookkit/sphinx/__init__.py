@@ -2,7 +2,7 @@
 
 from sphinx.application import Sphinx
 
-PARTS = ("site", "generated", "item_bank", "numbers", "glossary", "live")
+PARTS = ("site", "generated", "item_bank", "numbers", "glossary", "live", "tables")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,0 +1,62 @@
+"""Tables that are wider than a phone become lists there: each cell says which column it is of."""
+
+import re
+from html import escape, unescape
+from typing import Any
+
+from sphinx.application import Sphinx
+
+FITS = 3
+"""So many columns fit a phone."""
+
+TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
+ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
+HEAD = re.compile(r"<thead\b.*?</thead>", re.DOTALL)
+CELL = re.compile(r"<(t[hd])\b([^>]*)>(.*?)</\1>", re.DOTALL)
+# A table that is laid out as blocks is no table any more to a screen reader, unless it says so.
+ROLES = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row"}
+
+
+def words(html: str) -> str:
+    """Return the text of a cell."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def stacked(table: str) -> str:
+    """Label the cells of a wide table that has one row of headings; leave others as they are."""
+    head = HEAD.search(table)
+    if not head or len(ROW.findall(head[0])) != 1 or re.search(r"(col|row)span=", table):
+        return table
+    headings = [words(cell[2]) for cell in CELL.findall(head[0])]
+    if len(headings) <= FITS:
+        return table
+
+    def labelled(row: re.Match[str]) -> str:
+        names = iter(headings)
+
+        def label(cell: re.Match[str]) -> str:
+            kind, attributes, content = cell.groups()
+            name = escape(next(names), quote=True)
+            role = "cell" if kind == "td" else "rowheader"
+            return f'<{kind}{attributes} role="{role}" data-label="{name}">{content}</{kind}>'
+
+        return CELL.sub(label, row[0])
+
+    body = ROW.sub(labelled, table[head.end() :])
+    top = CELL.sub(r'<\1\2 role="columnheader">\3</\1>', table[: head.end()])
+    whole = re.sub(
+        rf"<({'|'.join(ROLES)})\b", lambda tag: f'{tag[0]} role="{ROLES[tag[1]]}"', top + body
+    )
+    return re.sub(r'class="', 'class="stacks ', whole, count=1)
+
+
+def stack(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Do so on a page."""
+    if "body" in context:
+        context["body"] = TABLE.sub(lambda table: stacked(table[0]), context["body"])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to Sphinx."""
+    app.connect("html-page-context", stack, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
