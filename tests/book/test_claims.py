@@ -32,5 +32,5 @@ def test_a_claim_that_is_named_is_a_link(page):
         return
     text = page.read_text("utf-8")
     # What follows a link to a claim in its section may call it by its name.
-    bare = {name for name in NAMED.findall(NOT_TEXT.sub("", text))}
+    bare = set(NAMED.findall(NOT_TEXT.sub("", text)))
     assert [name for name in bare if f"claims.md#{name.lower()})" not in text] == []

@@ -5,7 +5,8 @@ from pages import parse
 from bookkit.sphinx.tables import FITS, stacked
 
 WIDE = (
-    '<table class="table"><thead><tr><th>a</th><th>b &amp; c</th><th>d</th><th><p>e</p></th></tr></thead>'
+    '<table class="table"><thead>'
+    "<tr><th>a</th><th>b &amp; c</th><th>d</th><th><p>e</p></th></tr></thead>"
     "<tbody><tr><td>1</td><td>2</td><td>3</td><td><code>4</code></td></tr></tbody></table>"
 )
 
