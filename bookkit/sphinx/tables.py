@@ -6,8 +6,10 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-FITS = 3
-"""So many columns fit a phone."""
+FITS = 44
+"""So many characters are a line on a phone."""
+WRAPS = 20
+"""A cell with more than so many is wrapped, which makes its column no wider."""
 
 TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
@@ -22,13 +24,24 @@ def words(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
+def width(headings: list[str], rows: list[list[str]]) -> int:
+    """Estimate the width of a table in characters, of three columns or more."""
+    columns = zip(*rows, strict=True)
+    return sum(
+        2 + max(max(map(len, heading.split()), default=0), *(min(len(c), WRAPS) for c in column))
+        for heading, column in zip(headings, columns, strict=True)
+    )
+
+
 def stacked(table: str) -> str:
     """Label the cells of a wide table that has one row of headings; leave others as they are."""
     head = HEAD.search(table)
     if not head or len(ROW.findall(head[0])) != 1 or re.search(r"(col|row)span=", table):
         return table
     headings = [words(cell[2]) for cell in CELL.findall(head[0])]
-    if len(headings) <= FITS:
+    cells = [[words(c[2]) for c in CELL.findall(row)] for row in ROW.findall(table[head.end() :])]
+    ragged = {len(row) for row in cells} != {len(headings)}
+    if len(headings) < 3 or ragged or width(headings, cells) <= FITS:
         return table
 
     def labelled(row: re.Match[str]) -> str:
