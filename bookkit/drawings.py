@@ -15,7 +15,7 @@ FONTS = '"Segoe UI", Roboto, "Helvetica Neue", Arial, "DejaVu Sans Condensed", s
 PALETTES = {
     "light": {"ink": "#1f2328", "soft": "#55606b", "line": "#8592a0", "paper": "#ffffff"}
     | {"red": "#b3263d", "blue": "#1d5c8f"},
-    "dark": {"ink": "#e6e6e6", "soft": "#b4bcc6", "line": "#76818e", "paper": "#14181e"}
+    "dark": {"ink": "#e6e6e6", "soft": "#b4bcc6", "line": "#76818e", "paper": "#121212"}
     | {"red": "#ff8a94", "blue": "#7fb8e6"},
 }
 SHAPES = """\
@@ -281,7 +281,7 @@ def drawing(name: str, scheme: str | None = None) -> str:
         style += COLOURS.format(**PALETTES["light"])
         night = COLOURS.format(**PALETTES["dark"])
         style += f"    @media (prefers-color-scheme: dark) {{\n{indent(night, '  ')}    }}\n"
-        parts = ['<rect class="paper" width="100%" height="100%" rx="4"/>', *parts]
+        parts = ['<rect class="paper" width="100%" height="100%"/>', *parts]
     lines = "\n".join(f"  {part}" for part in parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '

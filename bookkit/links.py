@@ -35,6 +35,7 @@ def page_of(address: str, source: str) -> str:
     heading = headings(target).get(unquote(anchor))
     anchor = make_id(heading) if heading else anchor
     page = re.sub(r"\.(md|ipynb)$", ".html", target)
+    page = re.sub("^book/_static/", "_static/", page)  # Sphinx copies these to the root
     return f"{page}#{anchor}" if anchor else page
 
 

@@ -5,8 +5,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bookkit.archives.links import relinked
 from bookkit.drawings import PALETTES, WIDTH, files
 from bookkit.places import DRAWINGS
+from bookkit.slides.text import markdown
 
 SMALLEST = 9
 PHONE = 358
@@ -42,3 +44,12 @@ def test_its_inks_stand_out_from_the_paper(scheme, ink):
     palette = PALETTES[scheme]
     low, high = sorted(luminance(palette[name]) for name in (ink, "paper"))
     assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_slides_and_archives_find_it_where_sphinx_copies_it():
+    source = "![A level line](../book/_static/level_line.svg)"
+    slide = markdown("04_curvature_theory.ipynb").render(source)
+    assert '<img src="../_static/level_line.svg" alt="A level line"' in slide
+    assert relinked(source, "notebooks/04_curvature_theory.ipynb").endswith(
+        "/_static/level_line.svg)"
+    )

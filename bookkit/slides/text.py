@@ -36,7 +36,13 @@ def markdown(notebook: str) -> MarkdownIt:
             tokens[index].attrs["href"] = "../" + page_of(address, f"notebooks/{notebook}")
         return self.renderToken(tokens, index, options, env)
 
-    for rule in (math_inline, math_block, link_open):
+    def image(self: RendererHTML, tokens: list[Token], index: int, options: Any, env: Any) -> str:
+        address = str(tokens[index].attrs["src"])
+        if not is_elsewhere(address):
+            tokens[index].attrs["src"] = "../" + page_of(address, f"notebooks/{notebook}")
+        return RendererHTML.image(self, tokens, index, options, env)
+
+    for rule in (math_inline, math_block, link_open, image):
         parser.add_render_rule(rule.__name__, rule)
     return parser
 

@@ -7,8 +7,8 @@ from bookkit.sphinx.tables import stacked
 WIDE = (
     '<table class="table"><thead>'
     "<tr><th>a</th><th>b &amp; c</th><th>d</th><th><p>e</p></th></tr></thead>"
-    "<tbody><tr><td>1</td><td>2</td><td>A sentence of some length</td><td><code>And another one, as long</code></td>"
-    "</tr></tbody></table>"
+    "<tbody><tr><td>1</td><td>2</td><td>A sentence of some length</td>"
+    "<td><code>And another one, as long</code></td></tr></tbody></table>"
 )
 
 
