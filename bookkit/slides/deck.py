@@ -50,7 +50,7 @@ class Deck:
     """A chapter's deck: its first slide, and the others below one another in stacks."""
 
     name: str
-    number: int
+    number: str
     title: Slide
     stacks: list[list[Slide]]
 
@@ -106,10 +106,11 @@ def stacks(chapter: Chapter) -> list[list[Slide]]:
     return found
 
 
-def deck(path: Path, number: int) -> Deck:
+def deck(path: Path) -> Deck:
     """Make a chapter's deck."""
     chapter = Chapter(read(path), path.name)
     title = chapter.sections[0]
+    number = path.stem.split("_")[0].removeprefix("0")
     return Deck(path.stem, number, slide(title, title.pieces, 1, 1), stacks(chapter))
 
 
@@ -148,7 +149,7 @@ def make_slides() -> list[Deck]:
     shutil.rmtree(SLIDES, ignore_errors=True)
     copy_libraries()
     write_style()
-    decks = [deck(path, number) for number, path in enumerate(NOTEBOOKS, 1)]
+    decks = [deck(path) for path in NOTEBOOKS]
     for made in decks:
         html = TEMPLATES.get_template("deck.html").render(deck=made)
         (SLIDES / f"{made.name}.html").write_text(html, "utf-8")

@@ -37,14 +37,8 @@ from explman_lite.checks.running_on_gpu import (
     largest_batch,
     stopwatch,
 )
-from explman_lite.checks.saliency_maps import (
-    completeness_gap,
-    depends_on_neighbours,
-    from_baseline,
-    positive_shares,
-    relevance_map,
-    signed_map,
-)
+from explman_lite.checks.saliency_maps import depends_on_neighbours, relevance_map, signed_map
+from explman_lite.checks.six_methods import completeness_gap, from_baseline, positive_shares
 from explman_lite.checks.softplus_defense import best_of, erase, mean_gradient, noise_of_beta
 from explman_lite.checks.turning_gradient import turning
 from explman_lite.checks.verdict import Verdict

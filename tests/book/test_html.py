@@ -76,6 +76,15 @@ def test_no_link_is_broken(html, pages):
     assert not broken, "\n".join(broken)
 
 
+def test_a_chapter_bears_the_number_of_its_file(html):
+    for path in sorted((html / "notebooks").glob("*.html")):
+        number = parse(path).select_one("h1 .section-number")
+        in_file = path.stem.split("_")[0].removeprefix("0")
+        # What stands between two chapters, such as 1b, is not numbered.
+        expected = in_file if in_file.isdigit() else None
+        assert (number and number.get_text().strip(" .\xa0")) == expected
+
+
 def test_every_image_has_alt_text(html, pages):
     silent = [
         f"{path.relative_to(html)}: {image.get('src', '')[:60]}"

@@ -15,7 +15,7 @@ from scipy import stats
 import explman_lite as el
 from explman_lite.checks.exercise import Exercise
 
-ON_THE_CPU = ("saliency_maps", "curvature_theory", "hessian_in_disc")
+ON_THE_CPU = ("saliency_maps", "six_methods", "curvature_theory", "hessian_in_disc")
 ON_A_GPU = [name for name, check in CHECKS.items() if not check.__module__.endswith(ON_THE_CPU)]
 CHAPTERS = answers, answers_fresh_noise, answers_robust_training, answers_manipulating_model
 WRONG = [
