@@ -7,6 +7,7 @@ it in this list, and all of them may use ``explman_lite``, which knows nothing o
 places     where the parts of the repository lie
 address    the repository's address, and what follows from it
 chapters   the list of chapters, and how to read one
+drawings   the figures drawn for the pages, as SVG
 links      where a link of a page or chapter leads, on the site
 execute    running the notebooks and storing their outputs
 live       the pictures and networks of the live attack, as scripts for a page
