@@ -1,5 +1,6 @@
 """Every notebook is executed, quiet, described, and begins with the same set-up cell."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -66,3 +67,14 @@ def test_cells_are_short(path):
 
 def test_a_claim_is_asserted(path):
     assert any(re.search(r"^\s*assert ", cell.source, re.MULTILINE) for cell in code_cells(path))
+
+
+def test_what_was_checked_is_what_the_cell_prints(path):
+    """Where numbers stand in the same cell, nbval does not look at the sentence."""
+    for cell in code_cells(path):
+        if 'print("Checked' in cell.source:
+            printed = "".join(output.get("text", "") for output in cell.outputs)
+            for node in ast.walk(ast.parse(cell.source)):
+                match node:
+                    case ast.Call(ast.Name("print"), [ast.Constant(str(line))], []):
+                        assert line in printed.splitlines(), "run `make execute`"
