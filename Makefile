@@ -36,7 +36,8 @@ serve: ## show the built book in a browser, at an address it prints
 # Notebooks take longest, and come first. More workers need more cores, and 2 GB each.
 test: lint book ## check everything: style, types, units, notebooks, book, browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-		--nbval --nbval-current-env --doctest-modules notebooks tests explman_lite
+		--nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+		--doctest-modules notebooks tests explman_lite
 
 execute: $(READY) ## run the notebooks anew and store their outputs (NOTEBOOKS="a.ipynb b.ipynb" for some)
 	$(BIN)/python -m bookkit execute $(NOTEBOOKS)

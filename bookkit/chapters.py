@@ -1,6 +1,7 @@
 """The list of chapters, and how to read one."""
 
 import re
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -37,3 +38,13 @@ def folded(source: str, title: str) -> list[str]:
 def without_folded(source: str, *titles: str) -> str:
     """Leave out what is folded under some titles."""
     return FOLDED.sub(lambda fold: "" if fold[1] in titles else fold[0], source)
+
+
+def described(html: str, alt: str) -> str:
+    """Let a group of pictures, as the package writes it, say what its cell's metadata tell."""
+    group = '<div class="explman-pictures" role="group"'
+    if group not in html or "frame-slider" in html:
+        return html
+    if html.count("<figure ") == 1:
+        return re.sub(r' alt="[^"]*"', lambda _: f' alt="{escape(alt)}"', html, count=1)
+    return html.replace(group, f'{group} aria-label="{escape(alt)}"')

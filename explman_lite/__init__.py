@@ -10,6 +10,7 @@ validation   what is refused, with what was given and what is expected
 results      recorded tables, each with its provenance
 maps         from an attribution to a relevance map
 metrics      how alike two maps, pictures or outputs are
+embedding    pictures as HTML, on a wide page and on a phone
 figures      one style for all figures
 slider       figures behind a slider that needs no kernel
 pictures     photographs, crops of them, digits, and target maps drawn from a sentence

@@ -185,7 +185,7 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
     text = json.dumps(summary, indent=2) + "\n"
     with tempfile.TemporaryDirectory(dir=options.out, prefix=".unfinished") as name:
         unfinished = Path(name)
-        result.plot().savefig(unfinished / "manipulation.png")
+        result.plot().save(unfinished / "manipulation.png")
         Image.fromarray(pixels).save(unfinished / "manipulated.png")
         (unfinished / "summary.json").write_text(text, encoding="utf-8")
         for file in unfinished.iterdir():

@@ -8,7 +8,6 @@ from functools import cache, partial
 from html import escape
 
 from ipywidgets import HTML, Button, Dropdown, IntProgress, SelectionSlider, VBox, Widget
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from explman_lite import figures, metrics
@@ -20,7 +19,6 @@ from explman_lite.explainers.smoothed import BetaSmoothing
 from explman_lite.maps import relevance_map, scale_to_mean_one
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.smoothing import smoothed
-from explman_lite.slider import data_uri
 from explman_lite.validation import as_classes, check_images, check_model, check_target_maps
 
 METHODS: dict[str, Explainer] = {
@@ -29,7 +27,7 @@ METHODS: dict[str, Explainer] = {
 _BETAS = (0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300)
 _SHARPNESS = {f"β = {beta:g}": beta for beta in _BETAS}
 _BOUNDS = {f"{levels}/255": levels / 255 for levels in (1, 2, 4, 8, 16, 32)}
-_Draw = Callable[[], tuple[Figure, str]]
+_Draw = Callable[[], tuple[figures.Gallery, str]]
 _slider = partial(SelectionSlider, continuous_update=False)
 
 
@@ -85,7 +83,7 @@ def softplus(
     method = Dropdown(description="method", options=[*methods], value=label)
     sharpness = _slider(description="sharpness", options=[*_SHARPNESS, "ReLU"], value="ReLU")
 
-    def draw() -> tuple[Figure, str]:
+    def draw() -> tuple[figures.Gallery, str]:
         network = smoothed(relu, _SHARPNESS.get(sharpness.value))
         attribution, logits = methods[method.value].explain(network, image, classes)
         probability, answer = logits.softmax(dim=1).max(dim=1)
@@ -144,7 +142,7 @@ def attack(
     defence = _slider(description="smoothing", options=[*_SHARPNESS, "none"], value="none")
     run, progress = Button(description="Run the attack"), IntProgress(description="progress")
 
-    def draw() -> tuple[Figure, str]:
+    def draw() -> tuple[figures.Gallery, str]:
         progress.value, progress.max = 0, steps.value
         beta = _SHARPNESS.get(defence.value)
         result = manipulate(
@@ -196,9 +194,8 @@ def _stage(*controls: Widget) -> tuple[VBox, Callable[[_Draw], None]]:
     def show(draw: _Draw) -> None:
         try:
             with warnings.catch_warnings(record=True) as caught:
-                figure, words = draw()
-            titles = "; ".join(filter(None, (ax.get_title() for ax in figure.axes)))
-            shown = f'<img alt="{escape(titles)}" src="{data_uri(figure)}" style="max-width: 100%">'
+                gallery, words = draw()
+            shown = gallery._repr_html_()
             words = " ".join([words, *(f"{warning.message}." for warning in caught)])
         except (Exception, KeyboardInterrupt) as error:  # a widget would swallow the traceback
             shown, words = "", f"That failed: {str(error) or type(error).__name__}"

@@ -45,20 +45,19 @@ def growth() -> Figure:
         "resolution": ("size", "height and width in pixels"),
         "points": ("points", "points of Integrated Gradients"),
     }
-    figure, axes = plt.subplots(2, 3, figsize=(8.4, 4.6), sharex="col")
-    for (study, (column, label)), (time, memory) in zip(panels.items(), axes.T, strict=True):
+    figure, axes = plt.subplots(3, 2, figsize=(5.2, 6.6))
+    for (study, (column, label)), (time, memory) in zip(panels.items(), axes, strict=True):
         rows = table[table.grows == study]
         for ax, measured, colour in (
             (time, "explanations", BEFORE),
             (memory, "memory_mb", AFTER),
         ):
             ax.plot(rows[column], rows[measured], "o-", color=colour)
-            ax.set(xscale="log", yscale="log")
+            ax.set(xscale="log", yscale="log", xlabel=label)
             ax.set_xticks(rows[column], rows[column].astype(str))
             ax.minorticks_off()
-        memory.set_xlabel(label)
-    axes[0, 0].set_ylabel("time of a step\n(ReLU explanations)")
-    axes[1, 0].set_ylabel("memory of a step\n(MB)")
+    axes[0, 0].set_title("time of a step\n(ReLU explanations)")
+    axes[0, 1].set_title("memory of a step\n(MB)")
     return figure
 
 
@@ -150,7 +149,7 @@ def steps() -> Figure:
         "the first edition's settings": (path.iloc[:1], "steps, first edition", BEFORE, "o"),
         "today's": (path.iloc[-1:], "steps", AFTER, "^"),
     }
-    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), sharex=True)
+    figure, axes = plt.subplots(2, 1, figsize=(5.2, 6), sharex=True)
     measures = (("pcc", "map against target (PCC)"), ("image_ssim", "picture (SSIM)"))
     for label, (forty, more, colour, marker) in lines.items():
         rows = pd.concat([forty, smaller[smaller.study == more]]).sort_values("steps")
@@ -159,7 +158,8 @@ def steps() -> Figure:
             low, high = rows[f"{measured}_low"], rows[f"{measured}_high"]
             ax.fill_between(spent, low, high, color=colour, alpha=0.2, linewidth=0)
             ax.plot(spent, rows[measured], marker + "-", color=colour, label=label)
-            ax.set(xlabel="explanations of the ReLU network", ylabel=name)
+            ax.set(ylabel=name)
+    axes[1].set_xlabel("explanations of the ReLU network")
     axes[0].axhline(GOAL, color="0.5", linewidth=0.8, linestyle=":")
     axes[0].legend()
     return figure

@@ -204,7 +204,7 @@ def over_beta() -> Figure:
     """Draw what the attack gains, and what the smoothed network still reads, for each β."""
     groups = by_map()
     accuracies = recorded("defense_cost").set_index(["model", "method"]).accuracy
-    figure, (gain, accuracy) = plt.subplots(2, 1, figsize=(6.4, 6), sharex=True)
+    figure, (gain, accuracy) = plt.subplots(2, 1, figsize=(5.2, 6), sharex=True)
     for family, label, colour, style in (
         ("softplus", "softplus", AFTER, "o-"),
         ("centred", "centred softplus", BEFORE, "s--"),
@@ -224,7 +224,7 @@ def over_beta() -> Figure:
         gain.axhline(groups[name].gain.median(), color=colour, linestyle=style, label=label)
         accuracy.axhline(accuracies[model, UNPROTECTED], color=colour, linestyle=style)
     gain.set(ylabel="gain towards the target (PCC)", ylim=(0, None))
-    gain.legend(fontsize=8)
+    gain.legend()
     accuracy.set(ylabel="crops read correctly", ylim=(0, 1), xlabel="β", xscale="log")
     ticks = sorted({card.strength for card in _CARDS if card.family in {"softplus", "centred"}})
     accuracy.set_xticks(ticks, [f"{beta:g}" for beta in ticks])
@@ -247,7 +247,7 @@ def _budgets() -> Iterable[tuple[str, pd.DataFrame]]:
 
 def budgets() -> Figure:
     """Draw how far an attack gets with more grey levels, and with more steps."""
-    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), sharey=True)
+    figure, axes = plt.subplots(2, 1, figsize=(5.2, 6))
     styles = [("0.35", "o:"), (AFTER, "s-"), (THIRD, "^-.")]
     for (label, rows), (colour, style) in zip(_budgets(), styles, strict=True):
         for ax, unit in zip(axes, ("levels", "steps"), strict=True):
@@ -260,9 +260,9 @@ def budgets() -> Figure:
             )
             ax.set_xscale("log", base=2)
             ax.set_xticks(quartiles.index, [str(a) for a in quartiles.index])
-    axes[0].set(xlabel="grey levels (100 steps)", ylabel="map against target (PCC)", ylim=(0, 1))
-    axes[1].set(xlabel="steps (8 grey levels)")
-    axes[0].legend(fontsize=8)
+    for ax, label in zip(axes, ("grey levels (100 steps)", "steps (8 grey levels)"), strict=True):
+        ax.set(xlabel=label, ylabel="map against target (PCC)", ylim=(0, 1))
+    axes[0].legend()
     return figure
 
 

@@ -128,7 +128,7 @@ def boxes(suite: str) -> Figure:
         "ssim_target": "map and target (SSIM)",
         "image_ssim": "picture and original (SSIM)",
     }
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), sharey=True)
+    figure, axes = plt.subplots(3, 1, figsize=(5.2, 7.2))
     names = list(NAMES)[::-1]
     for ax, (column, title) in zip(axes, panels.items(), strict=True):
         values = [table.loc[table.method == name, column] for name in names]
@@ -137,10 +137,10 @@ def boxes(suite: str) -> Figure:
             box.set(facecolor="#cfe3f1", edgecolor=BEFORE)
             median.set(color="black", linewidth=1.5)
         ax.set(title=title, xlim=(min(0, table[column].min()), 1))
+        ax.set_yticks(range(1, 7), [NAMES[name] for name in names])
         if f"{column}_unattacked" in table:
             chance = [table.loc[table.method == n, f"{column}_unattacked"].median() for n in names]
             ax.plot(chance, range(1, 7), "D", color=AFTER, markersize=4, label="before the attack")
-    axes[0].set_yticks(range(1, 7), [NAMES[name] for name in names])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left")
     return figure
 

@@ -10,13 +10,13 @@ from html import escape
 from itertools import takewhile
 
 import nbformat
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from bookkit.chapters import has_tag
+from bookkit.chapters import described, has_tag
 from bookkit.slides.pieces import Piece
 from bookkit.slides.text import length
 
@@ -24,7 +24,8 @@ TAG = "slide-code"
 TABLE_WIDTH, SHORT_TABLE = 1160, 400
 LONGEST_OUTPUT = 9
 CLAIM = re.compile(r"^(?:Checked|Not reproduced)\b.*", re.DOTALL | re.MULTILINE)
-SIDES = re.compile(r'width="(\d+)" height="(\d+)"')
+# Of galleries: rows on a slide, the size of captions in pixels, and the usual room.
+MOST_ROWS, CAPTION, WIDE, TALL = 3, 15, 1000, 450
 
 
 def code_of(cell: nbformat.NotebookNode) -> str:
@@ -66,23 +67,65 @@ def printed(text: str, revealing: bool) -> Iterator[Piece]:
 
 
 def displayed(data: dict[str, str], alt: str) -> Iterator[Piece]:
-    """Return a figure, a slider over figures, or a table."""
+    """Return a figure, a gallery, a slider over either, or a table."""
     html = data.get("text/html", "")
     if "image/jpeg" in data:
         size = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"]))).size
         source = f"data:image/jpeg;base64,{data['image/jpeg'].strip()}"
-        yield figure(f'<img src="{source}" alt="{escape(alt)}">', *size)
-    elif "frame-slider" in html and (sides := SIDES.search(html)):
-        yield figure(html, int(sides[1]), int(sides[2]))
+        yield figure(f'<img src="{source}" alt="{escape(alt)}">', size[0] / size[1])
+    elif "frame-slider" in html:
+        yield gallery(html)
+    elif "explman-pictures" in html:
+        for part in parts_of(described(html, alt)):
+            yield gallery(part)
     elif "<table" in html:
         yield from table_rows(html)
 
 
-def figure(html: str, width: int, height: int) -> Piece:
-    """Return a figure; neighbours share a row."""
-    aspect = width / height
-    html = f'<div class="figure" style="--aspect: {aspect:.3f}">{html}</div>'
+def figure(html: str, aspect: float, text: int = 0) -> Piece:
+    """Return a figure, with so many pixels of text; neighbours share a row."""
+    html = f'<div class="figure" style="--aspect: {aspect:.3f}; --text: {text}px">{html}</div>'
     return Piece("figure", html, aspect=aspect, wrap=("<div>", "</div>"))
+
+
+def group_of(html: str) -> tuple[Tag, Tag, list[Tag], int]:
+    """Read pictures as the package writes them; a figure's parts stand in one row."""
+    page = BeautifulSoup(html, "html.parser")
+    (group,) = page.select(".explman-pictures")
+    figures = list(group.select("figure"))
+    return page, group, figures, int(str(group.get("data-columns") or len(figures)))
+
+
+def gallery(html: str) -> Piece:
+    """Return pictures side by side, or a slider over them."""
+    _, group, figures, columns = group_of(html)
+    sides = [
+        (int(str(img["width"])), int(str(img["height"]))) for img in group.select("figure img")
+    ]
+    if "data-columns" not in group.attrs:
+        return figure(html, sum(width / height for width, height in sides))
+    rows = math.ceil(len(figures) / columns)
+    captions = [caption.get_text() for caption in group.select("figcaption")]
+    letters = min(WIDE / columns, TALL / rows) / CAPTION * 2
+    lines = max(
+        (sum(math.ceil(len(line) / letters) for line in text.splitlines()) for text in captions),
+        default=0,
+    )
+    aspect = columns / rows * max(width / height for width, height in sides)
+    return figure(html, aspect, round(rows * (lines * CAPTION * 1.25 + 14)) + 26)
+
+
+def parts_of(html: str) -> Iterator[str]:
+    """Cut a gallery of many rows, so that its pictures are not too small on a slide."""
+    page, group, figures, columns = group_of(html)
+    rows = math.ceil(len(figures) / columns)
+    most = math.ceil(rows / math.ceil(rows / MOST_ROWS)) * columns
+    for start in range(0, len(figures), most):
+        for picture in figures:
+            picture.extract()
+        for place, picture in enumerate(figures[start : start + most]):
+            group.insert(place, picture)
+        yield str(page)
 
 
 def table_rows(html: str) -> Iterator[Piece]:

@@ -2,7 +2,9 @@
 
 from sphinx.application import Sphinx
 
-PARTS = ("site", "generated", "item_bank", "numbers", "glossary", "live", "tables")
+PARTS = (
+    "site", "pictures", "generated", "item_bank", "numbers", "glossary", "live", "tables",
+)  # fmt: skip
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -20,6 +20,15 @@ CORRECTIONS = {
     '<div class="math ': '<div class="jp-RenderedHTMLCommon math ',
     # sphinxcontrib-bibtex: the entries of a list are its items.
     'role="doc-biblioentry"': 'role="listitem"',
+    # MyST-NB: what is folded is an invitation.
+    ">Show code cell source<": ">Show the code<",
+    ">Hide code cell source<": ">Hide the code<",
+    ">Show code cell output<": ">Show the answer<",
+    ">Hide code cell output<": ">Hide the answer<",
+    ">Show code cell outputs<": ">Show the answer<",
+    ">Hide code cell outputs<": ">Hide the answer<",
+    ">Show code cell content<": ">Show the code and its answer<",
+    ">Hide code cell content<": ">Hide the code and its answer<",
     # pandas: a heading that says nothing is a cell.
     "<th></th>": "<td></td>",
 }
@@ -57,11 +66,13 @@ def complete(
         # to what is seen. Any but the first may lie below the first view.
         nonlocal images
         images += 1
-        width, height = map(round, imagesize.get(sources[Path(match[1]).name]))
-        lazy = ' loading="lazy"' if images > 1 else ""
-        return f'{match[0]} width="{width}" height="{height}" decoding="async"{lazy}'
+        added = ' decoding="async"' + (' loading="lazy"' if images > 1 else "")
+        if ' width="' not in match[0]:
+            width, height = map(round, imagesize.get(sources[Path(match[1]).name]))
+            added = f' width="{width}" height="{height}"{added}'
+        return match[0].replace("<img", f"<img{added}", 1)
 
-    context["body"] = re.sub(r'<img [^>]*src="([^"]*_images/[^"]*)"', complete_image, body)
+    context["body"] = re.sub(r'<img [^>]*src="([^"]*_images/[^"]*)"[^>]*>', complete_image, body)
 
 
 def write_sitemap(app: Sphinx, exception: Exception | None) -> None:

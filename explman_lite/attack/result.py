@@ -14,7 +14,7 @@ from explman_lite.explainers.base import Explainer
 from explman_lite.maps import to_numpy
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from explman_lite.figures import Gallery
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class Manipulation:
         table = pd.DataFrame({name: to_numpy(column) for name, column in columns.items()})
         return table.rename_axis("sample")
 
-    def plot(self, sample: int = 0) -> Figure:
-        """Draw one sample: pictures above, maps below, before, after and target."""
+    def plot(self, sample: int = 0) -> Gallery:
+        """Show one sample: pictures above, maps below, before, after and target."""
         from explman_lite import figures
 
         return figures.manipulation(self, sample)

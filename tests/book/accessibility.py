@@ -53,6 +53,69 @@ CONTRAST = """
 }
 """
 
+# What is cut off: text wider than its box, unless the box scrolls, and its bar is seen or expected.
+CUT_OFF = """
+() => {
+  const found = [];
+  for (const element of document.querySelectorAll("article *, .slide *")) {
+    if (!element.checkVisibility() || element.closest("svg, mjx-container, .sr-only")) continue;
+    const written = [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!written) continue;
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    const text = range.getBoundingClientRect();
+    for (let box = element; box && box !== document.body; box = box.parentElement) {
+      const { overflowX } = getComputedStyle(box), edge = box.getBoundingClientRect();
+      if (overflowX === "auto" || overflowX === "scroll") break;
+      const cut = overflowX !== "visible" && text.right > edge.right + 1;
+      if (cut || (!box.parentElement.closest("article, .slide") && text.right > innerWidth + 1)) {
+        found.push(`cut off: ${element.outerHTML.slice(0, 150)}`);
+        break;
+      }
+    }
+  }
+  return found;
+}
+"""
+
+# Printed lines that a narrow screen scrolls instead of wrapping them.
+SCROLLED = """
+() => [...document.querySelectorAll(".cell_output .output:is(.stream, .text_plain) pre")]
+  .filter((pre) => pre.checkVisibility() && pre.scrollWidth > pre.clientWidth + 1)
+  .map((pre) => `does not wrap: ${pre.textContent.slice(0, 100)}`)
+"""
+
+# Letters of galleries and slides, in pixels.
+TOO_SMALL = """
+(smallest) => [...document.querySelectorAll(".explman-pictures *, .frame-slider *, .slide *")]
+  .filter((element) => element.checkVisibility() && !element.closest("svg, mjx-container")
+    && [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim())
+    && parseFloat(getComputedStyle(element).fontSize) < smallest)
+  .map((element) => `too small: ${element.outerHTML.slice(0, 150)}`)
+"""
+
+# Plots are drawn with letters of 10 points, 13.9 pixels on an inch of a hundred. Data on how wide
+# they are shown tell how large these letters are.
+PLOTS = """
+(smallest) => [...document.querySelectorAll("img.explman-plot")]
+  .filter((image) => image.checkVisibility())
+  .filter((image) => {
+    const inches = image.matches("figure > img") ? image.getAttribute("width") / 200
+      : image.getAttribute("width") / 100;
+    return 13.9 * image.getBoundingClientRect().width / (100 * inches) < smallest;
+  })
+  .map((image) => `letters are too small: ${image.alt.slice(0, 100)}`)
+"""
+
+# By night: which pictures are turned round, and which glare.
+TURNED = """
+() => [...document.querySelectorAll("article img")].flatMap((image) => {
+  const turned = getComputedStyle(image).filter.includes("invert");
+  const plot = image.matches(".explman-plot");
+  return turned === plot ? [] : [`${turned ? "turned" : "glares"}: ${image.alt.slice(0, 100)}`];
+})
+"""
+
 
 def findings(page: Page, check: str) -> list[str]:
     """Run axe on a page and say what it finds wrong, and where."""

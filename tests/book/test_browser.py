@@ -3,7 +3,17 @@
 from urllib.parse import urlsplit
 
 import pytest
-from accessibility import CONTRAST, SCROLLING, STRUCTURE, findings
+from accessibility import (
+    CONTRAST,
+    CUT_OFF,
+    PLOTS,
+    SCROLLED,
+    SCROLLING,
+    STRUCTURE,
+    TOO_SMALL,
+    TURNED,
+    findings,
+)
 from playwright.sync_api import Page, Route
 
 # What overflows to the left cannot be scrolled to.
@@ -12,6 +22,8 @@ TYPESET = "Promise.all([window.MathJax?.startup?.promise, document.fonts.ready])
 
 
 WIDE, NARROW = 1280, 390
+SMALLEST = 9
+"""Pixels of the letters of captions and plots."""
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -47,6 +59,7 @@ def test_every_page_is_shown_without_complaint(page_names, browser, address, wid
         if (extent := page.evaluate("document.documentElement.scrollWidth")) > width:
             complaints.append(f"{extent} px wide on a screen of {width} px")
         complaints += findings(page, SCROLLING) if width == NARROW else all_findings(page)
+        complaints += legible(page, width)
         complaints[start:] = [f"{name}: {complaint}" for complaint in complaints[start:]]
     context.close()
     assert not complaints, "\n".join(complaints)
@@ -57,6 +70,20 @@ def all_findings(page: Page) -> list[str]:
     found = findings(page, STRUCTURE) + findings(page, CONTRAST)
     change_scheme(page, "dark")
     found += findings(page, CONTRAST)
+    change_scheme(page, "light")
+    return found
+
+
+def legible(page: Page, width: int) -> list[str]:
+    """Say what cannot be read: text that is cut off, small letters, what the night spoils."""
+    found: list[str] = page.evaluate(CUT_OFF)
+    found += page.evaluate(f"({TOO_SMALL})({SMALLEST})") + page.evaluate(f"({PLOTS})({SMALLEST})")
+    if width == NARROW:
+        found += page.evaluate(SCROLLED)
+    change_scheme(page, "dark")
+    found += page.evaluate(TURNED)
+    if page.locator(".explman-pictures").count():
+        found += findings(page, CONTRAST)
     change_scheme(page, "light")
     return found
 
@@ -88,6 +115,31 @@ def test_a_theme_that_was_chosen_stays_on_the_next_page(browser, address):
     page.goto(f"{address}/book/results.html")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     context.close()
+
+
+def test_what_cannot_be_read_is_noticed(browser):
+    page = browser.new_page(viewport={"width": NARROW, "height": 844})
+    page.set_content(
+        """<article>
+        <p style="width: 90px; overflow: hidden; white-space: nowrap">A line that is cut off</p>
+        <p style="width: 90px; overflow: auto; white-space: nowrap">A line that one can scroll</p>
+        <div class="cell_output"><div class="output stream"><pre
+          style="width: 90px; overflow: auto">A line that is printed</pre></div></div>
+        <div class="explman-pictures"><figcaption style="font-size: 8px">Small</figcaption></div>
+        <figure><img class="explman-plot" width="2000" height="10" alt="a wide plot"
+          style="width: 100%"></figure>
+        <img alt="a photograph" style="filter: invert(1)">
+        </article>"""
+    )
+    cut, *others = page.evaluate(CUT_OFF)
+    assert "is cut off" in cut and not others
+    (printed,) = page.evaluate(SCROLLED)
+    assert "is printed" in printed
+    assert len(page.evaluate(f"({TOO_SMALL})({SMALLEST})")) == 1
+    assert len(page.evaluate(f"({PLOTS})({SMALLEST})")) == 1
+    glares, turned = page.evaluate(TURNED)
+    assert "a wide plot" in glares and "turned: a photograph" in turned
+    page.close()
 
 
 def test_axe_notices_what_is_wrong(browser):

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-from accessibility import CONTRAST, STRUCTURE, findings
+from accessibility import CONTRAST, STRUCTURE, TOO_SMALL, findings
 from bs4 import BeautifulSoup
 from pages import has_anchor, parse
 from playwright.sync_api import Browser, Page
@@ -29,7 +29,8 @@ MEASURE = """() => {
     right: Math.max(...boxes.map((found) => found.right - frame.left)) / scale,
     bottom: Math.max(...boxes.map((found) => found.bottom - frame.top)) / scale,
     pieces: slide.children.length,
-    figures: [...slide.querySelectorAll("img")].map((e) => box(e).height / scale),
+    figures: [...slide.querySelectorAll(".figure")].map((e) => box(e).height / scale),
+    pictures: [...slide.querySelectorAll("figure > img")].map((e) => box(e).height / scale),
   };
 }"""
 GO_TO = """(element) => {
@@ -37,7 +38,7 @@ GO_TO = """(element) => {
   Reveal.slide(h, v, -1);
 }"""
 WIDTH, HEIGHT, MARGIN = 1280, 720, 20
-SMALLEST_FIGURE = 150
+SMALLEST_FIGURE, SMALLEST_PICTURE, SMALLEST_LETTERS = 150, 60, 9
 
 
 @pytest.fixture(scope="session")
@@ -97,20 +98,20 @@ def test_every_section_has_a_slide(deck, notebook):
 
 
 def test_every_figure_is_on_a_slide_and_described(deck, notebook):
-    outputs = [
-        (cell, output.get("data", {}))
-        for cell in shown_cells(notebook)
-        if cell.cell_type == "code"
-        for output in cell.outputs
-    ]
-    expected = [
-        cell.metadata.mystnb.image.alt for cell, data in outputs if "image/jpeg" in data
-    ] + ["" for _, data in outputs if "frame-slider" in data.get("text/html", "")]
-    pictures = parse(deck).select(f"{SHOWN} img")
-    assert len(pictures) == len(expected) > 0
-    described = [picture.get("alt", "").strip() for picture in pictures]
-    assert all(described)
-    assert set(filter(None, expected)) <= set(described)
+    expected = []
+    for cell in shown_cells(notebook):
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            html = BeautifulSoup(data.get("text/html", ""), "html.parser")
+            expected += [image["src"] for image in html.select("figure > img, figure figure > img")]
+            if "image/jpeg" in data:
+                expected.append(f"data:image/jpeg;base64,{data['image/jpeg'].strip()}")
+            if html.select(".explman-pictures") and not html.select(".frame-slider"):
+                alt = cell.metadata.mystnb.image.alt
+                assert parse(deck).select(f'[aria-label="{alt}"], img[alt="{alt}"]'), alt
+    pictures = parse(deck).select(f"{SHOWN} :is(.figure, figure) > img")
+    assert [picture["src"] for picture in pictures] == expected != []
+    assert all(picture["alt"].strip() for picture in pictures)
 
 
 def test_every_tagged_cell_shows_its_code(deck, notebook):
@@ -210,6 +211,7 @@ def faults(page: Page) -> list[str]:
         "is too long": found["bottom"] > HEIGHT - MARGIN,
         "is empty": found["pieces"] < 2,
         "has a tiny figure": min(found["figures"], default=HEIGHT) < SMALLEST_FIGURE,
+        "has a tiny picture": min(found["pictures"], default=HEIGHT) < SMALLEST_PICTURE,
     }
     where = page.evaluate("Reveal.getCurrentSlide().id")
     return [f"{where} {what}" for what, wrong in checks.items() if wrong]
@@ -281,11 +283,11 @@ def test_a_slider_is_moved_on_its_slide(browser, slides):
     page.goto((slides / "02_manipulation_loss.html").as_uri())
     page.wait_for_function("window.Reveal?.isReady()")
     page.locator(".frame-slider").evaluate(GO_TO)
-    here, picture = page.evaluate("location.hash"), page.locator(".frame-slider img")
-    before = picture.get_attribute("alt")
+    here, picture = page.evaluate("location.hash"), page.locator(".frame-slider figure > img").first
+    before = picture.get_attribute("src")
     page.get_by_role("slider").focus()
     page.keyboard.press("ArrowRight")
-    assert picture.get_attribute("alt") != before
+    assert picture.get_attribute("src") != before
     assert page.evaluate("location.hash") == here
     page.close()
 
@@ -301,4 +303,22 @@ def test_slides_follow_the_night(browser, slides, scheme, dark):
     )
     ground, ink = (sum(colour) for colour in colours)
     assert (ground < ink) == dark
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_a_deck_is_a_page_to_scroll(browser, deck, scheme):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page.goto(deck.as_uri())
+    page.wait_for_selector(".scrolled")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    slides = page.locator(SHOWN)
+    assert slides.count() == page.locator(f"{SHOWN}:visible").count()
+    assert page.evaluate(f"({TOO_SMALL})({SMALLEST_LETTERS})") == []
+    button = page.get_by_role("button", name="Show the answer").first
+    answer = button.locator("xpath=following-sibling::*[contains(@class, 'fragment')]").first
+    assert not answer.is_visible()
+    button.click()
+    assert answer.is_visible()
+    assert findings(page, CONTRAST) == []
     page.close()
