@@ -12,6 +12,7 @@ import torch
 import explman_lite as el
 
 ROOT = Path(__file__).resolve().parents[1]
+STATIC = ROOT / "book" / "_static"
 STEPS = (el.Settings().steps, 100)
 
 
@@ -40,21 +41,32 @@ def record(results: list[el.Manipulation]) -> pd.DataFrame:
 
 
 def draw_cover(result: el.Manipulation) -> None:
-    """Draw picture and map before and after the attack, four in a row."""
-    maps = (result.original_maps[0], result.maps[0])
-    top = el.figures.colour_limit(maps)
+    """Show picture and map before and after the attack: for pages as a gallery, and as one image.
+
+    For the image all four stand in a row.
+    """
+    shown = {
+        "a photograph": result.original_images[0],
+        "why it is a cat": result.original_maps[0],
+        "changed invisibly": result.images[0],
+        "why it is still a cat": result.maps[0],
+    }
+    alts = [
+        "A photograph of a cat's face.",
+        "Its saliency map: bright dots on the cat's face, most of them under the nose.",
+        "The photograph after manipulation, which looks the same.",
+        "The saliency map of the manipulated photograph: a cup of coffee on its saucer.",
+    ]
+    gallery = el.figures.panel(shown, alts=alts)
+    (STATIC / "cover.html").write_text(f"{gallery._repr_html_()}\n", "utf-8")
     figure, axes = plt.subplots(1, 4, figsize=(16, 4.6), dpi=100)
-    for pair, picture, relevance in zip(
-        (axes[:2], axes[2:]), (result.original_images[0], result.images[0]), maps, strict=True
-    ):
-        el.figures.show_image(pair[0], picture)
-        el.figures.show_map(pair[1], relevance, top)
-    titles = ("a photograph", "why it is a cat", "changed invisibly", "why it is still a cat")
-    for ax, title in zip(axes, titles, strict=True):
+    for ax, (title, picture) in zip(axes, shown.items(), strict=True):
+        if picture.ndim == 2:
+            el.figures.show_map(ax, picture, gallery.top)
+        else:
+            el.figures.show_image(ax, picture)
         ax.set_title(title, fontsize=20)
-    figure.savefig(
-        ROOT / "book" / "_static" / "cover.jpg", bbox_inches="tight", pil_kwargs={"quality": 85}
-    )
+    figure.savefig(STATIC / "cover.jpg", bbox_inches="tight", pil_kwargs={"quality": 85})
 
 
 if __name__ == "__main__":

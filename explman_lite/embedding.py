@@ -36,13 +36,13 @@ _GROUP = """\
 {pictures}
 </div>"""
 _PICTURE = """\
-<figure style="margin: 0; min-width: 0{style}">
+<figure style="margin: 0; padding: 0; min-width: 0{style}">
 <img{kind} src="{source}" alt="{alt}" width="{width}" height="{height}" \
 style="display: block; width: 100%; height: auto; margin: 0{rendering}" />{caption}
 </figure>"""
 _CAPTION = """
-<figcaption style="margin: 0.3em 0 0; font-size: 0.85em; line-height: 1.3; text-align: center; \
-white-space: pre-line; overflow-wrap: anywhere; color: inherit">{caption}</figcaption>"""
+<figcaption style="margin: 0.3em 0 0; padding: 0; font-size: 0.85em; line-height: 1.3; \
+text-align: center; white-space: pre-line; overflow-wrap: anywhere">{caption}</figcaption>"""
 
 
 @dataclass(frozen=True)

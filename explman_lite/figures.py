@@ -41,7 +41,7 @@ _LEGEND = f"""\
 gap: 0 0.6em; align-items: center; font-size: 0.85em">
 <span>{_RELEVANCE}: 0</span>
 <img src="{{source}}" alt="black, violet, red, orange, pale yellow" width="64" height="1" \
-style="flex: 0 1 9em; min-width: 0; height: 0.9em; margin: 0" />
+style="flex: 1 1 4em; min-width: 0; max-width: 9em; height: 0.9em; margin: 0" />
 <span>{{top:.2g}} and above</span>
 </div>"""
 

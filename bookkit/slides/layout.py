@@ -31,7 +31,9 @@ def layout(pieces: list[Piece], room: int = HEIGHT) -> str | None:
     narrow = all(piece.kind in {"lead", "list", "quote", "claim"} for piece in others)
     if others and narrow and aspect < WIDE and height(others, COLUMN) <= room:
         return "beside"
-    lowest = min(max(LOWEST_FIGURE, NARROWEST_FIGURE / aspect), WIDTH / aspect, HEIGHT - 80)
+    text = max(piece.extra for piece in figures)
+    lowest = min(max(LOWEST_FIGURE, NARROWEST_FIGURE / aspect), WIDTH / aspect) + text
+    lowest = min(lowest, HEIGHT - 80)
     return "below" if height(others, WIDTH) + lowest <= room else None
 
 

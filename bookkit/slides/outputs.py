@@ -24,8 +24,8 @@ TAG = "slide-code"
 TABLE_WIDTH, SHORT_TABLE = 1160, 400
 LONGEST_OUTPUT = 9
 CLAIM = re.compile(r"^(?:Checked|Not reproduced)\b.*", re.DOTALL | re.MULTILINE)
-# Of galleries: rows on a slide, the size of captions in pixels, and the usual room.
-MOST_ROWS, CAPTION, WIDE, TALL = 3, 15, 1000, 450
+# Of galleries: rows on a slide, the size of captions and of a slider in pixels, and the usual room.
+MOST_ROWS, CAPTION, SLIDER, WIDE, TALL = 3, 15, 84, 1000, 450
 
 
 def code_of(cell: nbformat.NotebookNode) -> str:
@@ -82,10 +82,11 @@ def displayed(data: dict[str, str], alt: str) -> Iterator[Piece]:
         yield from table_rows(html)
 
 
-def figure(html: str, aspect: float, text: int = 0) -> Piece:
-    """Return a figure, with so many pixels of text; neighbours share a row."""
-    html = f'<div class="figure" style="--aspect: {aspect:.3f}; --text: {text}px">{html}</div>'
-    return Piece("figure", html, aspect=aspect, wrap=("<div>", "</div>"))
+def figure(html: str, aspect: float, text: int = 0, columns: int = 1) -> Piece:
+    """Return a figure, with so many pixels of text below its pictures; neighbours share a row."""
+    style = f"--aspect: {aspect:.3f}; --text: {text}px; --columns: {columns}"
+    html = f'<div class="figure" style="{style}">{html}</div>'
+    return Piece("figure", html, extra=text, aspect=aspect, wrap=("<div>", "</div>"))
 
 
 def group_of(html: str) -> tuple[Tag, Tag, list[Tag], int]:
@@ -100,10 +101,11 @@ def gallery(html: str) -> Piece:
     """Return pictures side by side, or a slider over them."""
     _, group, figures, columns = group_of(html)
     sides = [
-        (int(str(img["width"])), int(str(img["height"]))) for img in group.select("figure img")
+        (int(str(img["width"])), int(str(img["height"]))) for img in group.select("figure > img")
     ]
+    slider = SLIDER if "frame-slider" in html else 0
     if "data-columns" not in group.attrs:
-        return figure(html, sum(width / height for width, height in sides))
+        return figure(html, sum(width / height for width, height in sides), slider)
     rows = math.ceil(len(figures) / columns)
     captions = [caption.get_text() for caption in group.select("figcaption")]
     letters = min(WIDE / columns, TALL / rows) / CAPTION * 2
@@ -112,7 +114,8 @@ def gallery(html: str) -> Piece:
         default=0,
     )
     aspect = columns / rows * max(width / height for width, height in sides)
-    return figure(html, aspect, round(rows * (lines * CAPTION * 1.25 + 14)) + 26)
+    text = round(rows * (lines * CAPTION * 1.25 + 14)) + 26
+    return figure(html, aspect, text + slider, columns)
 
 
 def parts_of(html: str) -> Iterator[str]:
