@@ -246,11 +246,14 @@ def columns_of(figure: Figure) -> list[float]:
     boxes = {ax: ax.get_tightbbox() for ax in figure.axes}
     cuts = []
     for number in sorted(columns)[1:]:
-        edge = min(box.x0 for ax in columns[number] if (box := boxes[ax]))
-        before = [box.x1 for box in boxes.values() if box and (box.x0 + box.x1) / 2 < edge]
-        if max(before) > edge:
+        edge = min((box.x0 for ax in columns[number] if (box := boxes[ax])), default=0)
+        before = max(
+            (box.x1 for box in boxes.values() if box and (box.x0 + box.x1) / 2 < edge),
+            default=edge + 1,
+        )
+        if before > edge:
             return whole
-        cuts.append((max(before) + edge) / 2 / figure.dpi)
+        cuts.append((before + edge) / 2 / figure.dpi)
     return [whole[0], *cuts, whole[1]]
 
 

@@ -107,7 +107,9 @@ class FrameSlider:
         if len({len(frame) for frame in self._frames}) > 1:
             raise ValueError("all frames must hold equally many pictures")
         first = drawn[0]
-        self._first = first._repr_html_() if isinstance(first, Gallery) else row(self._frames[0])
+        html = first._repr_html_() if isinstance(first, Gallery) else row(self._frames[0])
+        described = f'role="group" aria-label="{escape(self.alts[0])}"'
+        self._first = html.replace('role="group"', described, 1)
 
     def __repr__(self) -> str:
         """Return what stands in for the slider where there is only text."""

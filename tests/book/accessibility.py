@@ -66,7 +66,8 @@ CUT_OFF = """
     const text = range.getBoundingClientRect();
     for (let box = element; box && box !== document.body; box = box.parentElement) {
       const { overflowX } = getComputedStyle(box), edge = box.getBoundingClientRect();
-      if (overflowX === "auto" || overflowX === "scroll") break;
+      // What is a pixel wide is for screen readers.
+      if (overflowX === "auto" || overflowX === "scroll" || edge.width <= 1) break;
       const cut = overflowX !== "visible" && text.right > edge.right + 1;
       if (cut || (!box.parentElement.closest("article, .slide") && text.right > innerWidth + 1)) {
         found.push(`cut off: ${element.outerHTML.slice(0, 150)}`);

@@ -107,6 +107,17 @@ def test_every_image_has_its_size_and_waits_for_its_turn(html, written_pages):
     assert not wrong, "\n".join(wrong)
 
 
+def test_pictures_of_chapters_are_files_of_their_own_and_described(html):
+    for path in html.glob("notebooks/*.html"):
+        groups = parse(path).select(".explman-pictures")
+        assert groups, f"{path.name} shows nothing"
+        for group in groups:
+            images = group.select("figure > img")
+            assert all(len(image["src"]) < 3000 for image in images)
+            described = group.get("aria-label") or (len(images) == 1 and images[0]["alt"])
+            assert described and len(described) >= 20, f"{path.name}: {images[0]['alt']}"
+
+
 def test_sitemap_lists_each_page_once(html, written_pages):
     sitemap = ElementTree.parse(html / "sitemap.xml")
     listed = [location.text for location in sitemap.findall(".//{*}loc")]

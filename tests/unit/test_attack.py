@@ -3,7 +3,6 @@ import json
 import math
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -408,8 +407,7 @@ def test_results_of_every_precision_are_measured_and_drawn(dtype):
     table = result.summary()
     assert table.class_kept.dtype == bool
     assert table.mse_target.dtype == ("float64" if dtype == torch.float64 else "float32")
-    result.plot()
-    plt.close("all")
+    assert "<img" in result.plot()._repr_html_()
 
 
 BAD = {

@@ -86,6 +86,7 @@ def test_galleries_are_frames_whose_equal_pictures_are_kept_once():
     assert changed[:2] == ["Relevance map: map 0.8", "map 0.8"]
     assert changed[2].startswith("data:image/png")
     assert kept == ["Relevance map: target", "target"]
+    assert BeautifulSoup(html, "html.parser").select_one("[role=group]")["aria-label"] == "before"
     captions = BeautifulSoup(html, "html.parser").select(".explman-pictures figcaption")
     assert [caption.get_text() for caption in captions] == ["map 0.2", "target"]
 
