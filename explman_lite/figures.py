@@ -123,7 +123,7 @@ class Gallery:
         return f"Gallery of {count} picture{'s' * (count != 1)}"
 
     def _repr_html_(self) -> str:
-        pictures = self.embedded()
+        pictures = self._embedded()
         widest = max(width / height for width, height in (one.size for one in pictures))
         maps = any(picture.ndim == 2 for picture in self.pictures.values())
         return grid(
@@ -134,7 +134,7 @@ class Gallery:
             legend=_LEGEND.format(source=_colour_bar().source, top=self.top) if maps else "",
         )
 
-    def embedded(self) -> list[Embedded]:
+    def _embedded(self) -> list[Embedded]:
         """Return the pictures as a page holds them."""
         named = zip(self.pictures.items(), self.alts, strict=True)
         return [
