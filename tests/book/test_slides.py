@@ -315,10 +315,10 @@ def test_on_a_phone_a_deck_is_a_page_to_scroll(browser, deck, scheme):
     slides = page.locator(SHOWN)
     assert slides.count() == page.locator(f"{SHOWN}:visible").count()
     assert page.evaluate(f"({TOO_SMALL})({SMALLEST_LETTERS})") == []
-    button = page.get_by_role("button", name="Show the answer").first
-    answer = button.locator("xpath=following-sibling::*[contains(@class, 'fragment')]").first
+    question = page.locator(f"{SHOWN}:has(.fragment)").first
+    answer = question.locator(".fragment").first
     assert not answer.is_visible()
-    button.click()
+    question.get_by_role("button", name="Show the answer").click()
     assert answer.is_visible()
     assert findings(page, CONTRAST) == []
     page.close()
