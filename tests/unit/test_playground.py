@@ -199,7 +199,8 @@ def test_what_will_be_attacked_shows_before(model, image, target, drawn):
     torch.testing.assert_close(drawn[-1]["map"], relevance(el.Gradient(), model, image, label))
     assert drawn[-1]["target"].mean().item() == pytest.approx(1)
     assert sentence.value == "Choose, then run the attack."
-    assert 'alt="picture; map; target"' in picture.value
+    captions = BeautifulSoup(picture.value, "html.parser").select("figcaption")
+    assert [caption.get_text() for caption in captions] == ["picture", "map", "target"]
 
 
 def test_the_button_rests_while_the_attack_runs_and_progress_shows(model, image, target):
