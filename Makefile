@@ -7,7 +7,7 @@ PORT ?= 8000
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help book slides student instructor serve test execute lint lock clean
+.PHONY: help book slides student instructor print serve test execute lint lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ student: $(READY) ## pack the notebooks without solutions, in _build/html/downlo
 
 instructor: $(READY) ## pack the notebooks with solutions, and what lecturers need
 	$(BIN)/python -m bookkit archives instructor
+
+print: $(READY) ## print the built book to a PDF (needs Chromium), in _build/html/downloads
+	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 1; }
+	$(BIN)/python -m bookkit print
 
 serve: ## show the built book in a browser, at an address it prints
 	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 1; }

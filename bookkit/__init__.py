@@ -1,4 +1,4 @@
-"""What makes the book of its chapters and recorded tables: pages, slides, archives.
+"""What makes the book of its chapters and recorded tables: pages, slides, archives, a PDF.
 
 ``python -m bookkit`` is its command line, behind ``make``. A module imports only from those above
 it in this list, and all of them may use ``explman_lite``, which knows nothing of the book.
@@ -15,6 +15,7 @@ gift       the item bank as learning platforms import it
 recorded   tables and figures drawn from ``results/``
 slides     a deck of each chapter, with its templates
 archives   the notebooks packed for students and for instructors
+paper      one PDF of the built pages
 sphinx     what the pages need beyond Jupyter Book: the book's extension of Sphinx
 ========== ==========================================================================
 """

@@ -10,6 +10,7 @@ from bookkit.chapters import NOTEBOOKS
 from bookkit.drawings import draw
 from bookkit.execute import execute, record
 from bookkit.gift import bank
+from bookkit.paper.pdf import make_pdf
 from bookkit.places import ROOT
 from bookkit.slides.deck import make_slides
 
@@ -24,6 +25,12 @@ def slides(options: argparse.Namespace) -> int:
 def archives(options: argparse.Namespace) -> int:
     """Pack the notebooks for an audience."""
     print(make_zip(options.audience).relative_to(ROOT))
+    return 0
+
+
+def print_book(options: argparse.Namespace) -> int:
+    """Print the built book to a PDF."""
+    print(make_pdf().relative_to(ROOT))
     return 0
 
 
@@ -68,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("archives", help="pack the notebooks, in _build/html/downloads")
     one.add_argument("audience", choices=AUDIENCES, help="without solutions, or with them")
     one.set_defaults(run=archives)
+
+    one = commands.add_parser("print", help="print the built book, in _build/html/downloads")
+    one.set_defaults(run=print_book)
 
     one = commands.add_parser("execute", help="run notebooks anew and store their outputs")
     one.add_argument("notebooks", nargs="*", type=Path, help="all of them, if none is named")
