@@ -1,13 +1,14 @@
 """Print the book to a PDF with the Chromium of the system."""
 
 import shutil
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, Route, sync_playwright
-from pypdf import PdfReader
-from pypdf.generic import Destination
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import Destination, DictionaryObject, NameObject, TextStringObject
 
 from bookkit.paper.sheets import ORIGIN, sheets
 from bookkit.places import HTML
@@ -19,6 +20,8 @@ PATIENCE = 300_000
 FILL = (
     "numbers => document.querySelectorAll('.number').forEach((e, i) => e.textContent = numbers[i])"
 )
+HEADINGS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")].map(
+  heading => heading.textContent.replace(/\\s+/g, " ").trim())"""
 READY = """async () => {
   await MathJax.startup.promise;
   await document.fonts.ready;
@@ -35,6 +38,27 @@ def chapters(reader: PdfReader) -> list[tuple[str, int]]:
             assert number is not None, f"{entry.title} leads nowhere"
             found.append((str(entry.title), number + 1))
     return found
+
+
+def bookmarks(node: DictionaryObject) -> Iterator[DictionaryObject]:
+    """Go through the bookmarks below one, in the order of the book."""
+    below = node.get("/First")
+    while below is not None:
+        entry = below.get_object()
+        assert isinstance(entry, DictionaryObject)
+        yield entry
+        yield from bookmarks(entry)
+        below = entry.get("/Next")
+
+
+def retitled(pdf: bytes, titles: list[str]) -> PdfWriter:
+    """Title the bookmarks anew: Chromium writes every line of a heading twice."""
+    writer = PdfWriter(clone_from=BytesIO(pdf))
+    root = writer.root_object["/Outlines"].get_object()
+    assert isinstance(root, DictionaryObject)
+    for entry, title in zip(bookmarks(root), titles, strict=True):
+        entry[NameObject("/Title")] = TextStringObject(title)
+    return writer
 
 
 def printed(page: Page) -> bytes:
@@ -84,6 +108,6 @@ def make_pdf(path: Path = PDF) -> Path:
         assert len(begin) == len(titles), "the bookmarks are not the chapters"
         page.evaluate(FILL, [number for _, number in begin])
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(printed(page))
+        retitled(printed(page), page.evaluate(HEADINGS)).write(path)
         browser.close()
     return path
