@@ -133,7 +133,7 @@ def cover() -> str:
     """Return the first sheet."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     return (
-        f'<div class="cover"><p class="title">{escape(config["title"])}</p>'
+        f'<div class="front-sheet"><p class="title">{escape(config["title"])}</p>'
         f"<p>{escape(config['author'])}</p>"
         f"<p>Version {version('explman-lite')}, {date.today().isoformat()}</p>"
         f"<p>{escape(on_the_site(''))}</p></div>"
