@@ -1,7 +1,7 @@
-"""Training a network whose explanations turn slowly: two penalties, and the loop.
+"""Training networks whose explanations turn slowly: two penalties and the training loop.
 
 A penalty takes a network, images (N, C, H, W) in [0, 1] and classes (N,), and returns a number for
-each image, differentiable in the weights.
+each image, differentiable with respect to the weights.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def hessian_penalty(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor
     .. math:: \frac{\lVert H v \rVert}{\lVert \nabla g_c \rVert},
         \qquad v \sim \mathcal N(0, 1), \qquad \mathbb E \lVert H v \rVert^2 = \lVert H \rVert_F^2
 
-    with H the Hessian of the logit :math:`g_c`: an estimate of its Frobenius norm from a single
-    Hessian-vector product, in units of the gradient. So no network can make it small by making all
-    of its logits small.
+    with H the Hessian of the logit :math:`g_c`. A single Hessian-vector product estimates its
+    Frobenius norm, in units of the gradient's length, so that a network cannot make the penalty
+    small by making all its logits small.
 
     Parameters
     ----------
@@ -39,18 +39,18 @@ def hessian_penalty(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor
     images : Tensor
         (N, C, H, W), floating point.
     classes : Tensor
-        (N,) the logits.
+        (N,) the class whose logit is explained.
 
     Returns
     -------
     Tensor
-        (N,), in one over the pixel range; differentiable in the weights.
+        (N,), in units of one over the pixel range; differentiable with respect to the weights.
 
     Raises
     ------
     ValueError
-        If the gradient does not depend on the images: the Hessian of a ReLU network is zero. If a
-        layer of batch norm is in training mode.
+        If the gradient does not depend on the images, as with ReLU, whose Hessian is zero; if a
+        batch norm layer is in training mode.
 
     References
     ----------
@@ -77,13 +77,13 @@ def hessian_penalty(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor
 def attribution_penalty(
     model: nn.Module, images: Tensor, classes: Tensor, *, epsilon: float = 8 / 255
 ) -> Tensor:
-    r"""Measure how far the gradient of a logit turns within a box, in a direction made for that.
+    r"""Measure how far the gradient of a logit turns within a box, in a direction chosen for it.
 
     .. math:: 1 - \cos\big(\nabla g_c(x + \delta), \nabla g_c(x)\big),
         \qquad \lVert \delta \rVert_\infty \le \varepsilon
 
-    where δ is found by a single step of the size of the box, from a random point of it, by the
-    sign of the derivative.
+    where δ is found by one step from a random point of the box, of the box's half width, in the
+    direction of the sign of the derivative.
 
     Parameters
     ----------
@@ -92,20 +92,20 @@ def attribution_penalty(
     images : Tensor
         (N, C, H, W), floating point.
     classes : Tensor
-        (N,) the logits.
+        (N,) the class whose logit is explained.
     epsilon : float
         Half the width ε of the box, in units of the pixel range.
 
     Returns
     -------
     Tensor
-        (N,) from 0 to 2; differentiable in the weights.
+        (N,), from 0 to 2; differentiable with respect to the weights.
 
     Raises
     ------
     ValueError
-        If the gradient does not depend on the images, as that of a ReLU network; if a layer of
-        batch norm is in training mode; if ``epsilon`` is not positive.
+        If the gradient does not depend on the images, as with ReLU; if a batch norm layer is in
+        training mode; if ``epsilon`` is not positive.
 
     References
     ----------
@@ -147,26 +147,26 @@ def train(
     share: float = 1 / 8,
     progress: bool = True,
 ) -> nn.Module:
-    r"""Train a classifier by AdamW and a one-cycle step size, with a penalty if one is given.
+    r"""Train a classifier with AdamW and a one-cycle step size, and with a penalty if one is given.
 
     .. math:: \text{cross-entropy} + \lambda\, \overline{\text{penalty}},
 
-    the second mean over the first images of each batch only, since a penalty costs several passes.
+    the penalty's mean taken over the first images of each batch only, as it costs several passes.
 
     Parameters
     ----------
     model : nn.Module
         From images (N, C, H, W) in [0, 1] to logits (N, K); trained in place.
     draw : callable
-        From the number of an epoch to its images (N, C, H, W) and labels (N,), in their order.
+        From the number of an epoch to its images (N, C, H, W) and labels (N,), in training order.
     epochs : int
-        How often ``draw`` is asked, at least 1; each time for as many images.
+        Number of calls of ``draw``, at least 1, each of which returns equally many images.
     lr : float
         Largest step size of the cycle.
     weight_decay : float
-        AdamW's; not negative.
+        AdamW's weight decay; not negative.
     batch : int
-        Images in a step.
+        Number of images in a step.
     vary : callable
         Changes the images of a batch at random.
     penalty : callable, optional
@@ -174,7 +174,7 @@ def train(
     penalty_weight : float
         λ, not negative.
     share : float
-        Of each batch, for the penalty; above 0 and at most 1.
+        Share of each batch that the penalty is computed on; above 0 and at most 1.
     progress : bool
         Show a progress bar.
 
@@ -190,7 +190,7 @@ def train(
 
     Notes
     -----
-    ``torch.manual_seed`` before the model is built decides all of it, on one kind of machine.
+    On one kind of machine, ``torch.manual_seed`` before the model is built makes a run repeatable.
 
     References
     ----------
@@ -243,7 +243,7 @@ def train(
 
 
 def _check(model: nn.Module, images: Tensor) -> None:
-    """Refuse what is no batch of images, and a model that mixes those of a batch."""
+    """Refuse what is not a batch of images, and a model that mixes the images of a batch."""
     check_images(images)
     for name, layer in model.named_modules():
         if isinstance(layer, _BatchNorm) and layer.training:
@@ -258,7 +258,7 @@ def _points(images: Tensor) -> Tensor:
 
 
 def _gradients(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
-    """Return the gradient of each point's logit, differentiable itself."""
+    """Return the gradient of each point's logit; it can be differentiated again."""
     logits = model(points).gather(1, classes.unsqueeze(1))
     (slopes,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
     return slopes

@@ -1,11 +1,11 @@
-r"""The other attack: the picture stays, and the weights change until its explanation is the target.
+r"""The other attack: the picture stays, and the weights change until its map is the target.
 
 .. math::
 
    \mathcal L(w) = \lVert h_w(x) - h^t \rVert^2 + \gamma \lVert g_w(x) - g_{w_0}(x) \rVert^2
 
-Both terms are those of `manipulation_loss`. A ReLU network's gradient says nothing of how it
-changes with the picture, but it does change with the weights: no softplus is needed here.
+Both terms are those of `manipulation_loss`. Between its kinks a ReLU network's gradient does not
+change with the picture, but it does change with the weights, so no softplus is needed here.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from explman_lite.validation import (
 ModelCallback = Callable[["ModelStep", Network], None]
 
 _AT_ONCE = 64
-"""How many images are classified, or explained to be judged, in one pass."""
+"""How many images are classified, or explained for judging, in one pass."""
 
 _ENDS = 0.1
-"""The share of the steps at either end whose losses are compared: a few images vary too much."""
+"""The share of steps at either end whose losses are compared; single steps vary too much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +62,13 @@ class ModelSettings:
     lr : float
         Largest step size of any weight, in its own units.
     output_weight : float
-        γ, how much a change of the output weighs; not negative.
+        γ, the weight of a change in the output; not negative.
     batch : int
-        How many images a step looks at.
+        Number of images in a step.
     schedule : callable
-        From the fraction of the run, 0 to 1, to the share of ``lr`` to take.
+        From the fraction of the run, 0 to 1, to the share of ``lr`` to use.
     seed : int
-        Of the order in which the images are looked at.
+        Fixes the order in which the images are used.
 
     Raises
     ------
@@ -106,10 +106,10 @@ class ModelStep:
     step : int
         From 0.
     samples : Tensor
-        (B,) which images it looked at.
+        (B,) indices of the images it used.
     map_loss : Tensor
-        (E, B) for each explainer and image the mean squared distance between the map and the
-        target, both of mean 1.
+        (E, B) mean squared distance between map and target, both of mean 1, for each explainer
+        and image.
     output_loss : Tensor
         (B,) mean squared change of the logits, over their variance before the attack.
     """
@@ -127,22 +127,22 @@ class ModelManipulation:
     Attributes
     ----------
     model : Network
-        The manipulated one: of the same type as the original, in evaluation mode, frozen.
+        The manipulated network: of the original's type, in evaluation mode and frozen.
     original_model : Network
-        The one that was given, prepared.
+        The network that was given, prepared.
     target_maps : Tensor
         (N, H, W), or (1, H, W) for all images; not negative, mean 1.
     explainers : tuple of Explainer
         The methods that were attacked.
     history : list of ModelStep
-        A record per step.
+        One record per step.
     diverged : bool
-        The loss or a weight left the finite numbers, or the loss ended above twice its start, so
-        that the weights with the smallest loss were kept instead of the last.
+        Whether the loss or a weight stopped being finite, or the loss ended above twice its start.
+        If so, the weights with the smallest loss were kept instead of the last.
     interrupted : bool
         Whether Ctrl-C ended the run before its last step.
     settings : ModelSettings
-        How.
+        How the network was manipulated.
     """
 
     model: Network
@@ -157,9 +157,9 @@ class ModelManipulation:
     def summary(
         self, images: Tensor, explainers: Explainer | Sequence[Explainer] | None = None
     ) -> pd.DataFrame:
-        """Judge both networks on pictures, those of the fit or better others.
+        """Judge both networks on pictures: those of the fit or, better, others.
 
-        Explained is the class that the original network predicts.
+        The class that is explained is the one that the original network predicts.
 
         Parameters
         ----------
@@ -167,8 +167,8 @@ class ModelManipulation:
             (M, C, H, W) in [0, 1], of the weights' type and on their device. Where each image of
             the fit had a target map of its own, M must be their number.
         explainers : Explainer or sequence of Explainer, optional
-            The methods to judge by, those that were attacked if not given: a lie told to one may
-            have passed to others.
+            The methods to judge by; by default those that were attacked. A lie told to one method
+            may have passed to others.
 
         Returns
         -------
@@ -241,7 +241,7 @@ def manipulate_model(
 ) -> ModelManipulation:
     r"""Change a copy of a network so that its explanations become the target map.
 
-    Adam with a one-cycle step size changes all weights w so as to minimise, over the images
+    Adam with a one-cycle step size changes all weights w to minimise, over the images
     :math:`x_n`,
 
     .. math::
@@ -251,14 +251,14 @@ def manipulate_model(
        + \gamma\, \frac{\sum_k \bigl(g_w(x_n) - g_{w_0}(x_n)\bigr)_k^2}
        {\sum_k \bigl(g_{w_0}(x_n) - \bar g_{w_0}(x_n)\bigr)_k^2} \biggr],
 
-    which is the mean of `manipulation_loss`, with the outputs of the original network to keep
-    instead of labels to learn; with several explainers, the mean over them. With one target for
-    all images it is learned as a rule, and pictures never seen show it as well.
+    the mean of `manipulation_loss`, which keeps the outputs of the original network and needs no
+    labels; with several explainers, the mean over them. A single target for all images is learned
+    as a rule, so the maps of pictures never seen show it as well.
 
-    The network is explained as it is, kinks included: unlike with respect to the pixels, a ReLU
-    network's gradient has a derivative with respect to the weights. Batch norm is folded before,
-    and its statistics do not move. A network in half precision is changed in float32 and returned
-    in its own type. An image whose map is zero everywhere takes part with its output alone.
+    The network is explained as it is, kinks included: between them, a ReLU network's gradient
+    changes with the weights, though not with the pixels. Batch norm is folded first, and its
+    statistics do not move. A network in half precision is changed in float32 and returned in its
+    own type. An image whose map is zero everywhere contributes only its output term.
 
     Parameters
     ----------
@@ -276,24 +276,24 @@ def manipulate_model(
     lr : float
         Largest step size of any weight, in its own units.
     output_weight : float
-        γ, how much a change of the output weighs; not negative.
+        γ, the weight of a change in the output; not negative.
     batch : int
-        How many images a step looks at, all if there are fewer. No image is looked at again before
-        all others have been.
+        Number of images in a step, or all if there are fewer. No image is used again before all
+        others have been.
     schedule : callable
-        From the fraction of the run, 0 to 1, to the share of ``lr`` to take.
+        From the fraction of the run, 0 to 1, to the share of ``lr`` to use.
     seed : int
-        Of the order in which the images are looked at, not negative.
+        Fixes the order in which the images are used; not negative.
     progress : bool
         Show a progress bar.
     callback : callable, optional
-        Called at every step with the `ModelStep` and the network it describes, which goes on
+        Called at every step with the `ModelStep` and the network it describes, which keeps
         changing.
 
     Returns
     -------
     ModelManipulation
-        Also after Ctrl-C, with what was reached by then.
+        Returned after Ctrl-C too, with what had been reached by then.
 
     Raises
     ------
@@ -311,7 +311,7 @@ def manipulate_model(
     References
     ----------
     Heo, Joo and Moon (2019), "Fooling neural network interpretations via adversarial model
-    manipulation", section 3.2, where labels keep the answers; here, as with Anders et al. (2020),
+    manipulation", section 3.2, where labels hold the answers; here, as in Anders et al. (2020),
     "Fairwashing explanations with off-manifold detergent", the original network's outputs do.
 
     Examples
@@ -392,7 +392,7 @@ def sample_losses(
 
 
 class _Search:
-    """The optimisation of the weights: a copy of the network, the best of it, and the history."""
+    """The optimisation of the weights: a copy of the network, its best state, and the history."""
 
     def __init__(
         self,
@@ -403,7 +403,7 @@ class _Search:
         explainers: tuple[Explainer, ...],
         settings: ModelSettings,
     ) -> None:
-        # In single precision at least: smaller numbers would lose the steps.
+        # In single precision at least: in half precision the steps would be lost.
         self.images, self.dtype = in_single(images), images.dtype
         self.network = prepare(original, frozen=False).to(self.images.dtype)
         self.weights = list(self.network.parameters())
@@ -423,7 +423,7 @@ class _Search:
             try:
                 loss = self._losses(explainer, samples, output_weight=0.0)[0].sum()
                 if loss.requires_grad:
-                    # Unlike torch.autograd.grad, it runs into what can be differentiated but once.
+                    # Unlike torch.autograd.grad, it fails on what can be differentiated only once.
                     loss.backward()  # type: ignore[no-untyped-call]
             except torch.OutOfMemoryError:
                 raise
@@ -472,7 +472,7 @@ class _Search:
             )
 
     def _minibatches(self) -> Iterator[Tensor]:
-        """Yield for each step which images it looks at (B,)."""
+        """Yield for each step the indices (B,) of the images it uses."""
         total = len(self.images)
         size = min(self.settings.batch, total)
         generator = torch.Generator().manual_seed(self.settings.seed)
@@ -480,7 +480,7 @@ class _Search:
         for _ in range(self.settings.steps):
             if len(waiting) < size:
                 order = torch.randperm(total, generator=generator)
-                # What is left over of the last round comes first, and only once in this batch.
+                # What is left of the last round comes first, and only once in this batch.
                 waiting = torch.cat([waiting, order[~torch.isin(order, waiting)], waiting])
             yield waiting[:size]
             waiting = waiting[size:]

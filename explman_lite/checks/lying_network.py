@@ -21,15 +21,15 @@ from explman_lite.pictures.digits import load_digits
 
 Lie = Callable[[Network, Tensor, Tensor, int, torch.Generator], Any]
 Pick = Callable[[Tensor, Tensor], Tensor]
-"""From logits (N, K) and classes (N,) to what is differentiated, in any shape."""
+"""From logits (N, K) and classes (N,) to the quantity to differentiate, of any shape."""
 
 _STEPS, _UNITS, _GIVEN, _OTHERS = 160, 32, 96, 128
 _NEAR = 0.2
-"""The correlation with the target from which on a map obeys: before it is about zero, and the
-printed solution gets to 0.6."""
+"""The correlation with the target from which a map counts as obeying. It is about zero before the
+attack, and the printed solution reaches 0.6."""
 _DRIFT = 0.15
-"""The change of logits, over their variance, from which on the answers are not kept: the printed
-solution changes them by 0.02, and one without the output term by more than 1."""
+"""The change of the logits, over their variance, from which the answers count as lost. The printed
+solution changes them by 0.02, one without the output term by more than 1."""
 
 _RIVALS: dict[str, tuple[Pick, float]] = {
     "It is the map of the sum of all logits that comes closer; take the logit of each picture's "
@@ -43,8 +43,8 @@ _RIVALS: dict[str, tuple[Pick, float]] = {
         0.0,
     ),
 }
-"""What may have been explained instead, and how much closer to the target its map then comes: the
-sum shares all that one logit can do, and is a little closer for the printed solution as well."""
+"""What may have been explained by mistake, and how much closer its map must be to say so. That of
+the sum of logits is a little closer for the printed solution as well."""
 
 _HELP = {
     "does not require grad": "Nothing is left that could be differentiated: the pictures need "
@@ -64,7 +64,7 @@ _HELP = {
 
 @dataclass(frozen=True)
 class _Look:
-    """How a network answers and explains some pictures, of classes that another predicts."""
+    """How a network answers and explains pictures, for the classes that another predicts."""
 
     network: nn.Module
     images: Tensor
@@ -78,7 +78,7 @@ class _Look:
         return logits.to(self.images)
 
     def maps(self, pick: Pick) -> Tensor:
-        """Return the relevance maps of what is picked from the logits."""
+        """Return the relevance maps of the quantity picked from the logits."""
         points = self.images.clone().requires_grad_()
         (slopes,) = torch.autograd.grad(pick(self.network(points), self.classes).sum(), points)
         return relevance_map(slopes.to(self.images))
@@ -96,21 +96,21 @@ class _Look:
         return self.likeness(_own)
 
     def same_as(self, other: _Look) -> bool:
-        """Return whether both answer and explain in the same way, but for rounding."""
+        """Return whether both answer and explain alike, up to rounding."""
         return torch.allclose(self.logits, other.logits, rtol=1e-5, atol=1e-5) and torch.allclose(
             self.maps(_own), other.maps(_own), rtol=1e-3, atol=1e-3
         )
 
     @cached_property
     def contrast(self) -> float:
-        """Return how far the maps are from being the same everywhere."""
+        """Return how far the maps are from being constant."""
         maps = self.maps(_own)
         return metrics.mse(maps, torch.ones_like(maps)).mean().item()
 
 
 @dataclass(frozen=True)
 class _Call:
-    """What a call returned, and what it did to what it was given."""
+    """What a call returned, and what it did to its arguments."""
 
     value: Any
     given: Network
@@ -126,9 +126,9 @@ def lie(answer: Lie) -> Verdict:
     ----------
     answer : callable
         From a prepared network, images (N, C, H, W), a target map (1, H, W) of any scale, a number
-        of steps and a generator, which draws the minibatches, to a changed copy of the network:
-        its logits stay, and the relevance maps of its gradient, for the classes that the original
-        network predicts, come closer to the target, also on other images.
+        of steps and a generator for the minibatches to a changed copy of the network. Its logits
+        stay, and its gradient's relevance maps, for the classes that the original network
+        predicts, come closer to the target, on other images too.
 
     Examples
     --------
@@ -200,12 +200,12 @@ def lie(answer: Lie) -> Verdict:
 
 
 def _own(logits: Tensor, classes: Tensor) -> Tensor:
-    """Pick the logit of each image's class."""
+    """Return the logit of each image's class."""
     return logits.gather(1, classes.unsqueeze(1))
 
 
 def _trained(images: Tensor, labels: Tensor) -> Network:
-    """Train a small network, which reads about nine digits in ten."""
+    """Train a small network that reads about nine digits in ten."""
     with torch.random.fork_rng(devices=[]):  # which new layers draw from
         network = nn.Sequential(
             nn.Flatten(), nn.Linear(images[0].numel(), _UNITS), nn.ReLU(), nn.Linear(_UNITS, 10)
@@ -229,7 +229,7 @@ def _same_weights(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _not_a_copy(called: _Call) -> Verdict | None:
-    """Return what is wrong with what was returned, or done to what was given, if anything."""
+    """Return what is wrong with the value or with changes to the arguments, or None."""
     if isinstance(called.value, tuple) and any(isinstance(e, nn.Module) for e in called.value):
         return wrong("Return the changed network alone, without what you have recorded of it.")
     if not isinstance(called.value, nn.Module):
@@ -250,7 +250,7 @@ def _not_a_copy(called: _Call) -> Verdict | None:
 
 
 def _judge(before: _Look, after: _Look, known: _Look) -> Verdict:
-    """Judge the changed network, mostly by pictures that it was not changed with."""
+    """Judge the changed network, mostly on pictures that the attack was not given."""
     drift = metrics.logit_change(after.logits, before.logits).mean().item()
     if not drift < _DRIFT:
         return wrong(_drifted(before, after, drift))

@@ -18,13 +18,13 @@ _near = partial(torch.allclose, rtol=1e-4, atol=1e-5)
 
 
 def free_direction(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
-    """Check a reader's part of a direction that no picture notices.
+    """Check a reader's function for the part of a direction that no picture notices.
 
     Parameters
     ----------
     answer : callable
-        From pictures (N, D), which may be mixtures of each other, and a direction (D,) to the
-        part (D,) of the direction that is perpendicular to each of the pictures.
+        From pictures (N, D), which may be linear combinations of each other, and a direction
+        (D,) to the part (D,) of the direction that is perpendicular to every picture.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def free_direction(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
     drawn = normal(12, 9, dtype=torch.float64)
     rank, size = 4, drawn.shape[1]
     base, mixed = drawn[:rank] + 0.7, drawn[6:8, :rank]
-    # What is mixed by weights of sum 1 lies in the plane of the others, beside black.
+    # Mixtures with weights of sum 1 lie in the plane of the others, which misses black.
     mixed = mixed + (1 - mixed.sum(dim=1, keepdim=True)) / rank
     points = torch.cat([base, mixed @ base])
     direction = drawn[11]
@@ -128,14 +128,14 @@ def free_direction(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
 
 
 def tangent_part(answer: Callable[[Tensor, Tensor, int], Any]) -> Verdict:
-    """Check a reader's projection of a map on the directions in which neighbours vary.
+    """Check a reader's projection of a map onto the directions in which neighbours vary.
 
     Parameters
     ----------
     answer : callable
         From an attribution (D,), neighbours (k, D) and a number d of dimensions to the projection
-        (D,) of the attribution on the d directions in which the neighbours vary most about their
-        mean.
+        (D,) of the attribution onto the d directions in which the neighbours vary most about
+        their mean.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def tangent_part(answer: Callable[[Tensor, Tensor, int], Any]) -> Verdict:
         return part
 
     def principal(values: Tensor) -> Tensor:
-        """Return the directions in which rows vary, the largest first."""
+        """Return the directions in which rows vary, the largest variation first."""
         ways: Tensor = torch.linalg.svd(values, full_matrices=False).Vh
         return ways
 
@@ -269,7 +269,7 @@ def roc_area(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
     ----------
     answer : callable
         From the scores of honest networks (M,) and those of lying ones (N,) to the probability
-        that a lying one scores higher than an honest one, where a tie counts half, a number.
+        that a lying one scores higher than an honest one, as a number; a tie counts half.
 
     Examples
     --------
@@ -380,9 +380,9 @@ def share_of_true_alarms(answer: Callable[[Any, Any, Any], Any]) -> Verdict:
     Parameters
     ----------
     answer : callable
-        From the share of all networks that lie, the share of the lying that a detector catches,
-        and the share of the honest at which it rings as well (numbers or tensors (N,)) to the
-        share of its alarms that are true.
+        From the share of networks that lie, the share of the lying that a detector catches, and
+        the share of the honest that it accuses (numbers or tensors (N,)) to the share of its
+        alarms that are true.
 
     Examples
     --------
@@ -462,7 +462,7 @@ def share_of_true_alarms(answer: Callable[[Any, Any, Any], Any]) -> Verdict:
 
 
 def _beats(honest: Tensor, lying: Tensor) -> Tensor:
-    """Return for each pair whether the lying one scores higher, 1 or 0."""
+    """Return 1 for each pair in which the lying one scores higher, and 0 for the others."""
     return (lying.unsqueeze(1) > honest).double()
 
 
@@ -472,11 +472,11 @@ def _area(honest: Tensor, lying: Tensor) -> Tensor:
 
 
 def _zipped(honest: Tensor, lying: Tensor, ties: float) -> Tensor:
-    """Compare the first with the first, the second with the second, as far as there are both."""
+    """Compare the first with the first, the second with the second, as far as pairs go."""
     pairs = list(zip(honest.tolist(), lying.tolist(), strict=False))
     return torch.tensor([float(n > h) + ties * (n == h) for h, n in pairs]).double().mean()
 
 
 def _right_at(threshold: Tensor | float, honest: Tensor, lying: Tensor) -> Tensor:
-    """Return how often an alarm above a threshold is right."""
+    """Return the share of networks that an alarm above a threshold sorts correctly."""
     return torch.cat([honest <= threshold, lying > threshold]).double().mean()

@@ -1,4 +1,4 @@
-"""What the checks share whose answers are numbers."""
+"""What checks with numbers as answers have in common."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from explman_lite.checks.verdict import Verdict, judge, wrong
 
 
 def as_number(value: Any, odd: Mapping[tuple[int, ...], str]) -> float | Verdict:
-    """Return a value as a float, or what is wrong with its form, by its shape where that helps."""
+    """Return a value as a float, or what is wrong with its form, judged by shape if that helps."""
     if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) != 1:
         shape = tuple(value.shape)
         return wrong(odd.get(shape, f"Return a number; yours has the shape {shape}."))
@@ -39,9 +39,9 @@ def judge_cases(
     exercise: Exercise,
     odd: Sequence[Mapping[tuple[int, ...], str]] = (),
 ) -> Verdict:
-    """Judge what an answer returns in several cases, all of them numbers.
+    """Judge the numbers that an answer returns in several cases.
 
-    ``odd`` holds for each case what to say to tensors of known wrong shapes.
+    ``odd`` holds, for each case, what to say about tensors of known wrong shapes.
     """
 
     def every() -> list[Any] | None:
@@ -63,7 +63,7 @@ def judge_cases(
 def judge_tensors(
     answer: Callable[..., Any], given: Sequence[Any], right: Tensor, praise: str, otherwise: str
 ) -> Verdict:
-    """Judge an answer that is right for numbers by what it returns for tensors of them."""
+    """Judge an answer that is right for numbers by its results for tensors."""
     exercise = Exercise(
         right=right,
         praise=praise,

@@ -12,12 +12,12 @@ from explman_lite.explainers.pixels import Pixels
 from explman_lite.validation import check_count, check_images, plain_numbers
 
 _FAINTEST = 1e-5
-"""Directions in which neighbours vary less, relative to the first one, are rounding errors."""
+"""Directions in which neighbours vary less, relative to the first, are only rounding errors."""
 
 _VALUES_PER_PASS = 2**20
-"""How many values are held in double precision at once on a CPU: 8 MB, which its caches hold."""
+"""How many values are held in double precision at once on a CPU: 8 MB, which fit its caches."""
 _VALUES_KEPT = 2**26
-"""The same on a GPU, which is faster the more it is given: 512 MB."""
+"""The same on a GPU, which works faster in larger pieces: 512 MB."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Projected(Wrapper):
 
     N(x) are the k pictures nearest to x, :math:`\bar x` is their mean, and the columns
     :math:`u_1, \dots, u_d` of U are the directions in which they vary most: a principal component
-    analysis of the neighbours. Whoever owns the network is free to answer as they like off the
-    data, so what the map says of directions that lead there is not to be relied on.
+    analysis of the neighbours. The network's owner may let it answer anything off the data, so
+    what the map says about directions that lead there cannot be relied on.
 
     Parameters
     ----------
     explainer : Explainer
-        What is projected.
+        The explanation to project.
     pictures : Tensor
-        (M, C, H, W) in [0, 1], pictures of the data, such as those that the network was trained
-        with; M at least k. They are brought to the images' device at every call.
+        (M, C, H, W) in [0, 1], pictures from the data, such as those that the network was trained
+        on; M is at least k. They are moved to the images' device at every call.
     neighbours : int
-        k, how many pictures are near; Euclidean distance of the pixels.
+        k, the number of nearest pictures, by Euclidean distance of the pixels.
     dimensions : int
-        d, how many dimensions the tangent space has; less than k, since the mean takes one.
+        d, the dimension of the tangent space; less than k, since the mean takes one.
 
     Raises
     ------
@@ -54,20 +54,20 @@ class Projected(Wrapper):
 
     Notes
     -----
-    Which pictures are near changes in jumps, and between them U is constant: the derivative of h
-    is the projection of that of the inner attribution, almost everywhere. For the same reason the
-    picture itself does not count among its neighbours unless it is one of ``pictures``, where it
-    is the first of them and remains it after a small change.
+    The set of nearest pictures changes in jumps, and between them U is constant: almost everywhere
+    the derivative of h is the projection of the inner attribution's derivative. To keep U constant,
+    the picture itself is not one of its neighbours unless it is one of ``pictures``; then it is
+    the nearest of them, and remains so after a small change.
 
-    The defaults stand on 60 held-out pictures of each data set, explained by their gradient. Of the
+    The defaults rest on 60 held-out pictures of each data set, explained by the gradient. Of the
     squared distance from :math:`\bar x`, the 30 directions of 50 neighbours hold 49 % for crops
     of 12,288 values (30 random directions: 0.2 %) and 96 % for digits of 1,024 (3 %); of 100
-    neighbours, at twice the price, 58 % and 97 %. The map correlates with the plain one by 0.14 and
-    0.75: a thousand crops say too little of the space they lie in for it to look the same. On a
-    CPU a map costs as much as 4 to 5 plain ones for crops, and as 2 for digits.
+    neighbours, at twice the cost, 58 % and 97 %. The map's correlation with the plain one is 0.14
+    and 0.75: a thousand crops say too little about the space they lie in for the two to look the
+    same. On a CPU a map costs as much as 4 to 5 plain ones for crops, and 2 for digits.
 
-    Of the two estimates of Anders et al. this is the linear one, the other being the derivative of
-    an autoencoder's decoder. Theirs counts x among its own neighbours, so that U changes with x.
+    This is the linear one of Anders et al.'s two estimates; the other uses the derivative of an
+    autoencoder's decoder. Their linear one counts x among its own neighbours, so U changes with x.
 
     References
     ----------
@@ -117,7 +117,7 @@ class Projected(Wrapper):
 
     @property
     def name(self) -> str:
-        """The method's name, with what is projected."""
+        """The method's name, with that of the projected explanation."""
         return f"Projected({self.explainer.name})"
 
     def with_seed(self, seed: int, samples: int | None = None) -> Projected:
@@ -129,13 +129,13 @@ class Projected(Wrapper):
         return replace(self, explainer=self.explainer.softened(beta))
 
     def explain(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Project the inner attribution; the logits stay what they are."""
+        """Project the inner attribution and leave the logits alone."""
         bases = self._bases(images)
         attribution, logits = self.explainer.explain(model, images, classes)
         return Explanation(_projected(attribution, bases), logits)
 
     def attribute(self, model: nn.Module, images: Tensor, classes: Tensor) -> Explanation:
-        """Project what the inner explainer attributes."""
+        """Project the inner explainer's attribution."""
         bases = self._bases(images)
         attribution, logits = self.explainer.attribute(model, images, classes)
         return Explanation(_projected(attribution, bases), logits)
@@ -164,7 +164,7 @@ class Projected(Wrapper):
         return torch.cat(bases)
 
     def _check_spans(self, spans: Tensor) -> None:
-        """Refuse samples whose neighbours do not vary in so many dimensions."""
+        """Refuse samples whose neighbours vary in too few dimensions."""
         flat = spans < self.dimensions
         if flat.any():
             raise ValueError(
@@ -177,8 +177,8 @@ class Projected(Wrapper):
 def nearest(images: Tensor, points: Tensor, count: int, rows: int) -> Tensor:
     """Return which of the points (M, D) are nearest to each image (N, D): (N, count).
 
-    In double precision, so many rows at once: in single, an image might have other neighbours in
-    a batch than it has alone, because the product is added up in another order.
+    Computed in double precision, ``rows`` points at a time. In single precision an image might
+    have other neighbours in a batch than alone, because the product is summed in another order.
     """
     twice = 2 * images.double()
     # Minus the image's own square, which orders nothing.
@@ -194,7 +194,7 @@ def nearest(images: Tensor, points: Tensor, count: int, rows: int) -> Tensor:
 def principal_directions(
     points: Tensor, count: int, precision: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Return the directions in which points (N, k, D) vary most, and in how many they vary.
+    """Return the directions in which points (N, k, D) vary most, and the number they vary in.
 
     The directions (N, count, D) are orthonormal, computed in double precision and rounded.
     """
@@ -210,6 +210,6 @@ def principal_directions(
 
 
 def _projected(attribution: Tensor, bases: Tensor) -> Tensor:
-    """Project each sample's attribution; the bases are constants to whoever differentiates."""
+    """Project each sample's attribution; the bases count as constants when differentiating."""
     rows = attribution.flatten(1).unsqueeze(1).to(bases.dtype)
     return (rows @ bases.mT @ bases).view_as(attribution).to(attribution.dtype)
