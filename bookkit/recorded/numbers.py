@@ -223,6 +223,7 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "photos-success-lowest": lambda: percent(successes("photos").min()),
     "photos-success-highest": lambda: percent(successes("photos").max()),
     "photos-lrp-before": lambda: decimals(medians("photos", "pcc_target_unattacked")["LRP"]),
+    "photos-lrp-kept": lambda: decimals(medians("photos", "pcc_original")["LRP"]),
     "photos-patterns-before": lambda: decimals(
         medians("photos", "pcc_target_unattacked")["PatternAttribution"]
     ),

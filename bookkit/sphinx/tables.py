@@ -56,11 +56,18 @@ def stacked(table: str) -> str:
         return CELL.sub(label, row[0])
 
     body = ROW.sub(labelled, table[head.end() :])
-    top = CELL.sub(r'<\1\2 role="columnheader">\3</\1>', table[: head.end()])
+    top = CELL.sub(headed, table[: head.end()])
     whole = re.sub(
         rf"<({'|'.join(ROLES)})\b", lambda tag: f'{tag[0]} role="{ROLES[tag[1]]}"', top + body
     )
     return re.sub(r'class="', 'class="stacks ', whole, count=1)
+
+
+def headed(cell: re.Match[str]) -> str:
+    """Say that a cell is the heading of a column, if it says anything."""
+    kind, attributes, content = cell.groups()
+    role = "columnheader" if words(content) else "cell"
+    return f'<{kind}{attributes} role="{role}">{content}</{kind}>'
 
 
 def stack(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
