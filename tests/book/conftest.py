@@ -1,18 +1,16 @@
 """What the tests of notebooks and pages share."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsers import CHROMIUM, executable
 from playwright.sync_api import Browser, sync_playwright
 from serving import served
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -63,9 +61,6 @@ def address(html: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start the Chromium of the system."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        missing = "no Chromium found: install it (Debian: apt install chromium) to try the pages"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    chromium = executable(CHROMIUM)
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield playwright.chromium.launch(executable_path=chromium, args=FLAGS)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,10 @@ from queue import Queue
 from typing import Any
 
 import pytest
+from browsers import FIREFOX, executable
 from live_reference import check_attack
 from serving import QuietHandler, served
 
-BROWSERS = ("firefox-esr", "firefox")
 STEPS = 4
 # Without a driver: the page presses its own buttons and sends what it has found.
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Firefox</title>
@@ -38,10 +37,6 @@ const watch = setInterval(async () => {
 @pytest.fixture(scope="module")
 def found(html: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Let Firefox run an attack, and give what its page sends."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        missing = "no Firefox found: install it (Debian: apt install firefox-esr) to try the attack"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     site = tmp_path_factory.mktemp("firefox")
     (site / "live").symlink_to(html / "_static" / "live")
     (site / "index.html").write_text(PAGE, "utf-8")
@@ -56,7 +51,7 @@ def found(html: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
 
     with served(site, Listener) as where:
         profile = tmp_path_factory.mktemp("profile")
-        start = [executable, "--headless", "--no-remote", "--profile", str(profile)]
+        start = [executable(FIREFOX), "--headless", "--no-remote", "--profile", str(profile)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         home = {**os.environ, "HOME": str(profile)}
         with subprocess.Popen([*start, where], env=home, **quiet) as firefox:

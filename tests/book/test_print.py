@@ -1,13 +1,14 @@
 """The book on paper has all chapters, and finds them."""
 
 import re
-import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
+from browsers import CHROMIUM, executable
 from pypdf import PdfReader
 
-from bookkit.paper.pdf import BROWSERS, chapters, make_pdf
+from bookkit.paper.pdf import chapters, make_pdf
 from bookkit.paper.sheets import sheets
 
 
@@ -19,8 +20,7 @@ def titles(html: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def book(html: Path, tmp_path_factory: pytest.TempPathFactory) -> PdfReader:
     """Print the built book."""
-    if not any(map(shutil.which, BROWSERS)):
-        pytest.skip("no Chromium found: install it (Debian: apt install chromium) to print")
+    executable(CHROMIUM)
     return PdfReader(make_pdf(tmp_path_factory.mktemp("print") / "book.pdf"))
 
 
@@ -30,8 +30,8 @@ def texts(book: PdfReader) -> list[str]:
 
 
 def squeezed(text: str) -> str:
-    """Leave out spaces, which a PDF has where a line breaks or a letter is kerned."""
-    return re.sub(r"\s", "", text)
+    """Undo ligatures, and leave out spaces, which a PDF has where a letter is kerned."""
+    return re.sub(r"\s", "", unicodedata.normalize("NFKC", text))
 
 
 def test_every_sheet_is_a4_and_there_are_some_hundreds(book):
