@@ -58,6 +58,7 @@ def test_a_slider_is_moved_by_the_keyboard_and_tells_what_it_shows(page, start):
 def test_something_moves_in_every_chapter(page, start, html):
     for path in sorted(html.glob("notebooks/*.html")):
         page.goto(f"{start}/notebooks/{path.name}")
+        page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
         figure = page.locator(".frame-slider").first
         group = figure.locator(".explman-pictures")
         first = group.get_attribute("aria-label")
