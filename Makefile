@@ -2,21 +2,37 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet -c requirements.lock
 READY := .venv/ready
+TESTABLE := .venv/testable
 PORT ?= 8000
 WORKERS ?= 2
 
+# TORCH=cpu takes PyTorch's CPU build, on which no CUDA hangs, from PyTorch's own index.
+TORCH ?= pypi
+CPU_BUILDS := https://download.pytorch.org/whl/cpu
+ifeq ($(filter pypi cpu,$(TORCH)),)
+$(error TORCH must be pypi or cpu, got '$(TORCH)')
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help book slides student instructor print serve test execute lint lock clean
+.PHONY: help book read pages slides student instructor print serve test versions execute lint
+.PHONY: lock dist audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-book: $(READY) ## build the book, with its slides and archives
+book: pages ## build the book, with its slides and archives (TORCH=cpu: without CUDA)
+	$(MAKE) --no-print-directory slides student instructor
+	@echo $(OPEN)
+
+read: pages ## build the pages alone
+	@echo $(OPEN)
+
+OPEN := "Open _build/html/index.html, or run 'make serve'."
+pages: $(READY)
 	rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
-	$(MAKE) --no-print-directory slides student instructor
-	@echo "Open _build/html/index.html, or run 'make serve'."
 
 slides: $(READY) ## make slides from the notebooks, in _build/html/slides
 	$(BIN)/python -m bookkit slides
@@ -43,10 +59,13 @@ test: lint book ## check everything: style, types, units, notebooks, book, brows
 		--nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 		--doctest-modules notebooks tests explman_lite
 
+versions: $(TESTABLE) ## test with the oldest versions, with Colab's, and with the newest Python
+	$(BIN)/nox
+
 execute: $(READY) ## run the notebooks anew and store their outputs (NOTEBOOKS="a.ipynb b.ipynb" for some)
 	$(BIN)/python -m bookkit execute $(NOTEBOOKS)
 
-lint: $(READY) ## check style and types
+lint: $(TESTABLE) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -54,14 +73,28 @@ lint: $(READY) ## check style and types
 lock: ## write requirements.lock anew from a clean environment
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet -r requirements.txt
+	.venv-lock/bin/python -m pip install --quiet -r requirements.txt -r requirements-test.txt
 	.venv-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
 	rm -rf .venv-lock
 
-clean: ## remove what was built, the environment included
-	rm -rf .venv .venv-lock _build build book/_recorded *.egg-info .mypy_cache .pytest_cache .ruff_cache
+dist: $(TESTABLE) ## build what a release uploads to PyPI, in dist, and list what it was tested with
+	rm -rf dist
+	$(BIN)/nox -s dist
+
+audit: $(TESTABLE) ## look for known vulnerabilities in requirements.lock
+	$(BIN)/nox -s audit
+
+clean: ## remove what was built, the environments included
+	rm -rf .venv .venv-lock .nox _build build dist book/_recorded *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(READY): requirements.txt requirements.lock pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.txt -c requirements.lock
+ifeq ($(TORCH),cpu)
+	$(PIP) --no-deps --index-url $(CPU_BUILDS) torch torchvision
+endif
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(TESTABLE): $(READY) requirements-test.txt
+	$(PIP) -r requirements-test.txt
 	@touch $@

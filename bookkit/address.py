@@ -7,7 +7,14 @@ import yaml
 
 from bookkit.places import ROOT
 
-FILES = ["*.md", "book/**/*.md", "notebooks/*.ipynb", "CITATION.cff", "pyproject.toml"]
+FILES = [
+    "*.md",
+    "book/**/*.md",
+    "explman_lite/README.md",
+    "notebooks/*.ipynb",
+    "CITATION.cff",
+    "pyproject.toml",
+]
 SETUP_CELL = """\
 # Set-up. In Colab this installs the helper package of this book; elsewhere it is already there.
 import importlib.util
@@ -17,7 +24,8 @@ if importlib.util.find_spec("explman_lite") is None:
 
 # What precedes our own address: other people's repositories may be cited freely.
 OURS = re.compile(
-    r"""((?:git\+|git[ ]clone[ ]|Repository[ ]=[ ]"|repository-code:[ ]"?|url[ ]+=[ ]\{)https://github\.com/
+    r"""((?:git\+|git[ ]clone[ ]|(?:Repository|Issues|Releases)[ ]=[ ]"|repository-code:[ ]"?
+        |url[ ]+=[ ]\{)https://github\.com/
         |https://colab\.research\.google\.com/github/
         |https://mybinder\.org/v2/gh/)
         ([\w.-]+/[\w.-]+)""",

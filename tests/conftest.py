@@ -1,6 +1,9 @@
-"""What the tests of the repository and of Colab share."""
+"""What the tests of the repository, of the wheel and of Colab share."""
 
 import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +19,18 @@ def project_files() -> list[str]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.fixture
+def clean_python(tmp_path) -> Path:
+    """Create an environment that lacks the package and has everything else; give its Python."""
+    everything_else, environment = tmp_path / "packages", tmp_path / "environment"
+    everything_else.mkdir()
+    for path in {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}:
+        for entry in path.iterdir():
+            if "explman" not in entry.name:
+                (everything_else / entry.name).symlink_to(entry)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (site,) = environment.glob("lib/*/site-packages")
+    (site / "everything_else.pth").write_text(f"{everything_else}\n")
+    return environment / "bin" / "python"

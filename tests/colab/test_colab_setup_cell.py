@@ -1,37 +1,16 @@
-"""The set-up cell makes a lone notebook run where this package is not installed.
-
-The clean environment sees all that this one has, save the package itself.
-"""
+"""The set-up cell makes a lone notebook run where this package is not installed."""
 
 import os
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import nbformat
-import pytest
 
 from bookkit.address import repository_address, setup_cell
 from bookkit.places import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "01_saliency_maps.ipynb"
 ELSEWHERE = {"PYTHONPATH", "VIRTUAL_ENV", "JUPYTER_PATH"}
-
-
-@pytest.fixture
-def clean_python(tmp_path) -> Path:
-    """Create an environment that lacks the package and has everything else; give its Python."""
-    everything_else, environment = tmp_path / "packages", tmp_path / "environment"
-    everything_else.mkdir()
-    for path in {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}:
-        for entry in path.iterdir():
-            if "explman" not in entry.name:
-                (everything_else / entry.name).symlink_to(entry)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    (site,) = environment.glob("lib/*/site-packages")
-    (site / "everything_else.pth").write_text(f"{everything_else}\n")
-    return environment / "bin" / "python"
 
 
 def alone(cells: list[nbformat.NotebookNode], folder: Path) -> Path:
@@ -80,10 +59,10 @@ def test_a_lone_notebook_installs_the_package_and_runs(clean_python, colab_pip, 
 
 
 def files(folder: Path) -> set[str]:
-    """List the files below a folder, but for what Python compiles by itself."""
+    """List the files below a folder, but for what Python compiles and what PyPI shows."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix() for path in paths}
-    return {name for name in names if not name.endswith(".pyc")}
+    return {name for name in names if not name.endswith((".pyc", ".md"))}
 
 
 def test_without_the_set_up_cell_a_lone_notebook_fails(clean_python, tmp_path):

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 from statistics import mean
 
 import nbformat
@@ -11,9 +10,9 @@ from myst_parser.mdit_to_docutils.base import default_slugify
 
 from bookkit.__main__ import main
 from bookkit.gift import gift
+from bookkit.places import ROOT
 from explman_lite.items import as_html, items_of, load_items
 
-ROOT = Path(__file__).resolve().parents[2]
 ITEMS = load_items()
 CHOICES = [item for item in ITEMS if item.kind == "choice"]
 CHAPTERS = list(dict.fromkeys(item.chapter for item in ITEMS))

@@ -1,0 +1,58 @@
+"""Tests with other versions, and what a release needs, each in an environment of its own.
+
+``nox`` runs the tests with every set of versions, ``nox -s colab`` with one of them. A set whose
+Python is not installed is skipped, and fails where ``CI`` is set.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["floors", "colab", "newest"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+(COLAB,) = Path("tests/colab").glob("pip-freeze-*.txt")
+
+
+def test(session: nox.Session, versions: Path, *what: str) -> None:
+    """Install the package and the tests with these versions, and run some of the tests."""
+    session.install("-e", ".", "-r", "requirements-test.txt", "-c", str(versions))
+    options = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    session.run("python", "-m", "pytest", *options, *what, *session.posargs, env=one_thread)
+
+
+@nox.session(python="3.11")
+def floors(session: nox.Session) -> None:
+    """Run the tests of the package with the oldest versions that it admits."""
+    versions = Path(session.create_tmp()) / "floors.txt"
+    versions.write_text("\n".join(line.replace(">=", "==") for line in PROJECT["dependencies"]))
+    test(session, versions, "tests/unit")
+
+
+@nox.session(python="3.13")
+def colab(session: nox.Session) -> None:
+    """Run the tests of the package, and the notebooks, with the versions that Colab ships."""
+    nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/nbval.cfg"]
+    test(session, COLAB, *nbval, "notebooks", "tests/unit")
+
+
+@nox.session(python="3.14")
+def newest(session: nox.Session) -> None:
+    """Run the tests of the package with the newest Python, and the versions that are locked."""
+    test(session, Path("requirements.lock"), "tests/unit")
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """Build the wheel and the source, check them, and list the versions they were tested with."""
+    session.install("build==1.6.1", "twine==7.0.0", "cyclonedx-bom==7.5.0")
+    session.run("python", "-m", "build")
+    session.run("twine", "check", "--strict", *map(str, sorted(Path("dist").iterdir())))
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities in the versions that are locked."""
+    session.install("pip-audit==2.10.1")
+    session.run("pip-audit", "--disable-pip", "--no-deps", "--requirement", "requirements.lock")
