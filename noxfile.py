@@ -4,6 +4,7 @@
 Python is not installed is skipped, and fails where ``CI`` is set.
 """
 
+import sys
 from pathlib import Path
 
 import nox
@@ -45,14 +46,22 @@ def newest(session: nox.Session) -> None:
 
 @nox.session
 def dist(session: nox.Session) -> None:
-    """Build the wheel and the source, check them, and list the versions they were tested with."""
+    """Build the wheel and the source, check them, and list the packages they were tested with.
+
+    Those are the packages beside nox.
+    """
     session.install("build==1.6.1", "twine==7.0.0", "cyclonedx-bom==7.5.0")
     session.run("python", "-m", "build")
     session.run("twine", "check", "--strict", *map(str, sorted(Path("dist").iterdir())))
+    about = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible"]
+    Path("_build").mkdir(exist_ok=True)
+    sbom = ["--output-file", "_build/sbom.cdx.json", sys.executable]
+    session.run("cyclonedx-py", "environment", *about, *sbom)
 
 
 @nox.session
 def audit(session: nox.Session) -> None:
     """Look for known vulnerabilities in the versions that are locked."""
     session.install("pip-audit==2.10.1")
-    session.run("pip-audit", "--disable-pip", "--no-deps", "--requirement", "requirements.lock")
+    locked = ["--disable-pip", "--no-deps", "--requirement", "requirements.lock"]
+    session.run("pip-audit", "--strict", *locked)
