@@ -16,6 +16,7 @@ recorded   tables and figures drawn from ``results/``
 slides     a deck of each chapter, with its templates
 archives   the notebooks packed for students and for instructors
 paper      one PDF of the built pages
+exam       exams drawn by a seed, with their keys
 sphinx     what the pages need beyond Jupyter Book: the book's extension of Sphinx
 ========== ==========================================================================
 """

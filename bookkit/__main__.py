@@ -8,10 +8,12 @@ from bookkit.address import differing, rewrite
 from bookkit.archives.pack import AUDIENCES, make_zip
 from bookkit.chapters import NOTEBOOKS
 from bookkit.drawings import draw
+from bookkit.exam.draw import draw as draw_exam
+from bookkit.exam.make import FORMATS, make_exam
 from bookkit.execute import execute, record
 from bookkit.gift import bank
 from bookkit.paper.pdf import make_pdf
-from bookkit.places import ROOT
+from bookkit.places import EXAMS, ROOT
 from bookkit.slides.deck import make_slides
 
 
@@ -54,6 +56,28 @@ def items(options: argparse.Namespace) -> int:
     return 0
 
 
+def exam(options: argparse.Namespace) -> int:
+    """Draw an exam and its key."""
+    try:
+        drawn = draw_exam(
+            options.seed,
+            options.items,
+            chapters=options.chapters,
+            only_new=options.only_new,
+            minutes=options.minutes,
+        )
+        sheet, key = make_exam(drawn, options.format, options.out)
+    except FileExistsError:
+        print(f"error: {options.out} is a file, and not a folder", file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{sheet}: {len(drawn.items)} items, {drawn.points} points, {drawn.minutes} minutes")
+    print(f"{key}: the key, not for students")
+    return 0
+
+
 def address(options: argparse.Namespace) -> int:
     """List the addresses that differ from that in _config.yml, and rewrite them unless checking."""
     found = differing()
@@ -89,6 +113,20 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("items", help="write the item bank as GIFT")
     one.add_argument("out", type=Path, help="the file to write")
     one.set_defaults(run=items)
+
+    one = commands.add_parser("exam", help="draw an exam by a seed, and apart its key")
+    one.add_argument("--seed", type=int, required=True, help="another one, another exam")
+    one.add_argument("--items", type=int, default=12, help="how many (default: %(default)s)")
+    one.add_argument("--format", choices=FORMATS, default="html", help="default: %(default)s")
+    one.add_argument(
+        "--chapters", nargs="+", default=[], metavar="CHAPTER", help="such as 1 1b 2 (default: all)"
+    )
+    one.add_argument("--only-new", action="store_true", help="take nothing from the item bank")
+    one.add_argument("--minutes", type=int, help="time allowed (default: the sum of the items')")
+    one.add_argument(
+        "--out", type=Path, default=EXAMS, help="the folder (default: _build/exams, not published)"
+    )
+    one.set_defaults(run=exam)
 
     one = commands.add_parser("address", help="write the repository's address wherever it stands")
     one.add_argument("--check", action="store_true", help="only list what differs, and fail")

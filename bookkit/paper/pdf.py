@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -66,6 +67,27 @@ def printed(page: Page) -> bytes:
     return page.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
 
 
+@contextmanager
+def blank_page() -> Iterator[Page]:
+    """Open a page in the Chromium of the system."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        raise SystemExit("No Chromium found: install it (Debian: apt install chromium).")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
+        yield page
+        browser.close()
+
+
+def print_page(text: str) -> bytes:
+    """Print a page of HTML that needs no other file."""
+    with blank_page() as page:
+        page.set_content(text)
+        return printed(page)
+
+
 def make_pdf(path: Path = PDF) -> Path:
     """Print the built book and return where it is.
 
@@ -81,9 +103,6 @@ def make_pdf(path: Path = PDF) -> Path:
     """
     if not (HTML / "index.html").is_file():
         raise SystemExit("There is no book yet: run `make book` first.")
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        raise SystemExit("No Chromium found: install it (Debian: apt install chromium).")
     text, titles = sheets()
 
     def give(route: Route) -> None:
@@ -96,10 +115,7 @@ def make_pdf(path: Path = PDF) -> Path:
         else:
             route.fulfill(status=404)
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(PATIENCE)
+    with blank_page() as page:
         page.route(f"{ORIGIN}**", give)
         page.goto(ORIGIN)
         page.evaluate(READY)
@@ -109,5 +125,4 @@ def make_pdf(path: Path = PDF) -> Path:
         page.evaluate(FILL, [number for _, number in begin])
         path.parent.mkdir(parents=True, exist_ok=True)
         retitled(printed(page), page.evaluate(HEADINGS)).write(path)
-        browser.close()
     return path
