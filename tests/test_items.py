@@ -6,6 +6,7 @@ from statistics import mean
 
 import nbformat
 import pytest
+from as_gift import assert_gift_holds
 from myst_parser.mdit_to_docutils.base import default_slugify
 
 from bookkit.__main__ import main
@@ -179,36 +180,12 @@ def test_a_bank_that_is_not_there_or_says_a_thing_twice_is_refused(tmp_path):
         bank(tmp_path, OPEN + 'answer = "So."\nmarking = [1]')
 
 
-def unescaped(text):
-    return re.sub(r"\\([\\~=#{}:])", r"\1", text)
-
-
 def test_gift_gives_every_item_back(tmp_path):
     out = tmp_path / "items.gift"
     assert main(["items", str(out)]) == 0
     written = out.read_text("utf-8")
-    free = r"(?:[^\\~=#{}:]|\\[\\~=#{}:])*"  # text in which every sign of GIFT is escaped
-    shape = re.compile(
-        rf"^// \[id:(?P<id>[^\]]+)\].*\n::(?P<name>{free})::\[html\](?P<question>{free})"
-        rf"\{{\n(?P<answers>(?:\t(?:[=~]{free}#|####){free}\n)+)\}}$",
-        re.MULTILINE,
-    )
-    found = list(shape.finditer(written))
     assert re.findall(r"^\$CATEGORY: .*/(\w+)$", written, re.MULTILINE) == CHAPTERS
-    assert [match["id"] for match in found] == [item.id for item in ITEMS]
-    for item, match in zip(ITEMS, found, strict=True):
-        assert match["name"] == item.id
-        assert unescaped(match["question"]) == as_html(item.question)
-        lines = match["answers"].splitlines()
-        for line, option in zip(lines, item.options, strict=bool(item.options)):
-            sign, text, why = re.fullmatch(rf"\t([=~])({free})#({free})", line).groups()
-            assert (sign == "=") == option.right
-            assert unescaped(text) == as_html(option.text)
-            assert unescaped(why) == as_html(option.why)
-        if not item.options:
-            assert all(
-                as_html(text) in unescaped(lines[0]) for text in (item.answer, *item.marking)
-            )
+    assert_gift_holds(written, ITEMS)
 
 
 def test_every_sign_of_gift_is_escaped():

@@ -79,7 +79,7 @@ def draw(
         and no right answer to one.
     count
         How many items. A third of them, rounded down, comes from the bank, of items that are in no
-        quiz; the others have numbers of their own.
+        quiz and ask for no number; the others have numbers of their own.
     chapters
         Numbers or names of the chapters to draw from; all if none is given.
     only_new
@@ -106,7 +106,12 @@ def draw(
     chosen = {chapter_named(name) for name in chapters} or set(CHAPTERS)
     random = Random(f"{seed} exam")
     new = [template for template in TEMPLATES.values() if template.chapter in chosen]
-    known = [item for item in load_items() if item.chapter in chosen and not item.quiz]
+    replaced = {template.replaces for template in new}
+    known = [
+        item
+        for item in load_items()
+        if item.chapter in chosen and not item.quiz and item.id not in replaced
+    ]
     from_bank = 0 if only_new else count // SHARE
     if count - from_bank > len(new) or from_bank > len(known):
         raise ValueError(f"{count} items are too many: {_supply(len(new), len(known), only_new)}")
@@ -128,7 +133,7 @@ def _supply(new: int, known: int, only_new: bool) -> str:
         n for n in range(new + known, 0, -1) if n - n // SHARE <= new and n // SHARE <= known
     )
     return (
-        f"these chapters have {new} questions with numbers, and {known} items in no quiz for a "
+        f"these chapters have {new} questions with numbers, and {known} items of the bank for a "
         f"third of an exam, which is enough for {most}"
     )
 

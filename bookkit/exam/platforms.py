@@ -10,8 +10,8 @@ from bookkit.exam.draw import Exam
 from bookkit.gift import question
 from explman_lite.items import Item
 
-SPECIAL = re.compile(r"[^\w\s,;:?'“”‘’(){}\u0080-\uffff]|[_(){}]")
-"""What Markdown might take for one of its signs."""
+SIGN = re.compile(r"[!-/:-@\[-`{-~]")
+"""What Markdown might take for one of its signs: all of ASCII but letters, digits and spaces."""
 
 
 def gift(exam: Exam) -> str:
@@ -43,16 +43,7 @@ def _answers(item: Item) -> list[str]:
 
 
 def markdown(text: str) -> str:
-    """Write an item's text so that Markdown takes none of it for its own signs, but code."""
-    parts = text.split("`")
-    for index, part in enumerate(parts):
-        if index % 2:
-            parts[index] = f"<code>{_entities(part)}</code>"
-        else:
-            parts[index] = _entities(part)
+    """Write an item's text so that Markdown takes none of it for its own signs."""
+    parts = [SIGN.sub(lambda sign: f"&#{ord(sign[0])};", part) for part in text.split("`")]
+    parts[1::2] = [f"<code>{code}</code>" for code in parts[1::2]]
     return "".join(parts)
-
-
-def _entities(text: str) -> str:
-    """Write each sign that is none of a sentence as an entity of HTML."""
-    return SPECIAL.sub(lambda sign: f"&#{ord(sign[0])};", text)

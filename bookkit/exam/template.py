@@ -63,6 +63,8 @@ class Template:
     ----------
     id, chapter, section, level, minutes
         As of `explman_lite.items.Item`.
+    replaces
+        The item of the bank that asks for it with numbers that are on the web, if there is one.
     numbers
         The values that each number may take, at least ten.
     ask
@@ -75,6 +77,7 @@ class Template:
     section: str
     level: int
     minutes: int
+    replaces: str | None
     numbers: Mapping[str, Sequence[Value]]
     ask: Callable[..., Question | None]
 
@@ -132,7 +135,12 @@ def _numbers(value: Value) -> Number | tuple[Number, ...]:
 
 
 def template(
-    section: str, *, level: int = 2, minutes: int = 3, **numbers: Sequence[Value]
+    section: str,
+    *,
+    level: int = 2,
+    minutes: int = 3,
+    replaces: str | None = None,
+    **numbers: Sequence[Value],
 ) -> Callable[[Callable[..., Question | None]], Template]:
     """Make a template of a function that asks: named after it, and the chapter after the module."""
 
@@ -140,7 +148,7 @@ def template(
         """Name it."""
         chapter = ask.__module__.rpartition(".")[2]
         name = ask.__name__.replace("_", "-")
-        return Template(name, chapter, section, level, minutes, numbers, ask)
+        return Template(name, chapter, section, level, minutes, replaces, numbers, ask)
 
     return of
 
@@ -149,3 +157,8 @@ def steps(first: float, last: float, step: float = 1) -> tuple[float, ...]:
     """List the values from the first to the last, both included."""
     count = round((last - first) / step) + 1
     return tuple(round(first + step * index, 10) for index in range(count))
+
+
+WHOLE = steps(2, 21)
+SIGNED = tuple(value * (-1) ** value for value in range(2, 22))
+"""Of either sign, and no two of the same size: 2, −3, 4 and so on."""

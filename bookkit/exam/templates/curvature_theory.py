@@ -2,14 +2,16 @@
 
 from math import asin, degrees
 
-from bookkit.exam.template import Question, steps, template
+from bookkit.exam.template import SIGNED, WHOLE, Question, steps, template
 from bookkit.exam.written import fixed, linear, plain, significant, vector
 
-WHOLE = steps(2, 21)
-SIGNED = (*steps(-11, -2), *steps(2, 11))
 
-
-@template("curvature-in-words-and-then-in-symbols", radius=steps(8, 47), length=steps(5, 44))
+@template(
+    "curvature-in-words-and-then-in-symbols",
+    replaces="curvature-sphere",
+    radius=steps(8, 47),
+    length=steps(5, 44),
+)
 def turn_on_a_sphere(radius: float, length: float) -> Question | None:
     """Walk along a sphere."""
     if not 0.25 < length / radius < 1.9:

@@ -3,10 +3,9 @@
 from math import ceil, log
 from statistics import mean
 
-from bookkit.exam.template import Question, steps, template
+from bookkit.exam.template import SIGNED, Question, steps, template
 from bookkit.exam.written import fixed, plain, significant, vector
 
-SIGNED = (*steps(-11, -2), *steps(2, 11))
 DIRECTIONS = (
     (3, 4), (4, -3), (5, 12), (6, 8), (7, -24), (8, 15), (9, -12), (12, 5), (15, -8), (16, 30),
     (20, -21), (21, 20), (24, 7), (28, -45), (30, 16), (35, -36), (36, 27), (40, 9), (48, -14),
@@ -16,6 +15,7 @@ DIRECTIONS = (
 
 @template(
     "exercise-4--what-is-an-alarm-worth-10-minutes",
+    replaces="model-prevalence",
     networks=(
         40,
         50,
@@ -69,6 +69,7 @@ def worth_of_an_alarm(networks: float, caught: float, accused: float) -> Questio
 
 @template(
     "exercise-4--what-is-an-alarm-worth-10-minutes",
+    replaces="model-half-the-alarms",
     minutes=4,
     rate=steps(0.1, 4, 0.1),
     confidence=(75, 80, 82, 85, 88, 90, 92, 94, 95, 96, 97, 98, 99),

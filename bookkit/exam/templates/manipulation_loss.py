@@ -119,8 +119,8 @@ def step_and_box(original: float, raised: float, step: float, bound: float) -> Q
         [
             (plain(original + raised + step), "This forgets the box."),
             (
-                plain(original + raised + min(step, bound)),
-                "This lays the box around the present pixel, and it wanders from step to step.",
+                plain(original + raised),
+                "This takes back the whole step. The nearest allowed picture is farther on.",
             ),
             (plain(bound), "This lays the box around zero, and not around the original."),
         ],
@@ -231,7 +231,7 @@ def correlation_of_tiny_maps(
     )
 
 
-@template("the-loss-term-by-term", minutes=3, before=SIDES, after=SIDES)
+@template("the-loss-term-by-term", replaces="loss-resolution", minutes=3, before=SIDES, after=SIDES)
 def map_term_at_another_size(before: float, after: float) -> Question:
     """Change the resolution under maps of sum 1."""
     return Question(

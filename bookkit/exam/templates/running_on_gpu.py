@@ -12,6 +12,7 @@ SIDES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 176,
 
 @template(
     "what-a-batch-costs-in-memory",
+    replaces="gpu-memory",
     minutes=2,
     megabytes=steps(6, 25),
     side=SIDES,
@@ -47,6 +48,7 @@ def memory_of_other_pictures(
 
 @template(
     "exercise-2--the-largest-batch-15-minutes",
+    replaces="gpu-largest-batch",
     fixed_part=steps(200, 960, 40),
     each=steps(23, 61, 2),
     budget=steps(4000, 9700, 300),
@@ -75,6 +77,7 @@ def largest_batch(fixed_part: float, each: float, budget: float) -> Question:
 
 @template(
     "what-a-step-costs-counted-and-timed",
+    replaces="gpu-budget",
     number=steps(100, 2000, 100),
     samples=steps(5, 24),
     milliseconds=steps(12, 50, 2),
@@ -106,6 +109,7 @@ def price_of_an_attack(number: float, samples: float, milliseconds: float) -> Qu
 
 @template(
     "numbers-with-fewer-digits",
+    replaces="gpu-small-steps",
     minutes=4,
     start=steps(0.25, 0.96875, 0.03125),
     step=steps(0.000005, 0.0002, 0.000005),
@@ -141,6 +145,7 @@ def steps_until_bfloat16_moves(start: float, step: float) -> Question | None:
 
 @template(
     "a-clock-that-does-not-lie",
+    replaces="gpu-median",
     level=1,
     minutes=2,
     warm=steps(6, 9.8, 0.2),

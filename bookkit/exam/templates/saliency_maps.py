@@ -1,10 +1,7 @@
 """Questions about chapter 1 whose numbers are drawn."""
 
-from bookkit.exam.template import Question, steps, template
+from bookkit.exam.template import SIGNED, WHOLE, Question, steps, template
 from bookkit.exam.written import fixed, linear, plain, significant, vector
-
-WHOLE = steps(2, 21)
-SIGNED = (*steps(-11, -2), *steps(2, 11))
 
 
 @template(

@@ -1,10 +1,7 @@
 """Questions about chapter 1b whose numbers are drawn."""
 
-from bookkit.exam.template import Question, steps, template
+from bookkit.exam.template import SIGNED, WHOLE, Question, steps, template
 from bookkit.exam.written import fixed, linear, plain, significant, vector
-
-WHOLE = steps(2, 21)
-SIGNED = (*steps(-11, -2), *steps(2, 11))
 
 
 @template(
@@ -86,8 +83,8 @@ def share_by_the_z_plus_rule(
     "integrated-gradients",
     a=WHOLE,
     kink=steps(1, 20.5, 0.5),
-    x=steps(21, 80),
-    parts=steps(3, 12),
+    x=steps(21, 60),
+    parts=steps(4, 23),
 )
 def integrated_gradients_as_a_sum(a: float, kink: float, x: float, parts: float) -> Question | None:
     """Add up the gradient at the middles of the parts."""
@@ -118,6 +115,7 @@ def integrated_gradients_as_a_sum(a: float, kink: float, x: float, parts: float)
 
 @template(
     "pattern-attribution",
+    replaces="six-pattern",
     minutes=4,
     w1=SIGNED,
     w2=steps(3, 22),
@@ -153,12 +151,12 @@ def entry_of_a_pattern(w1: float, w2: float, s1: float, s2: float) -> Question:
     "guided-backprop",
     level=1,
     minutes=2,
-    on=WHOLE,
+    on=steps(2, 40, 2),
     off=steps(-21, -2),
-    also_on=steps(3, 22),
+    also_on=steps(3, 41, 2),
     stopped=steps(-20, -1),
-    blocked=steps(1, 20),
-    passed=steps(4, 23),
+    blocked=steps(4, 42, 2),
+    passed=steps(5, 43, 2),
 )
 def message_through_guided_backprop(
     on: float, off: float, also_on: float, stopped: float, blocked: float, passed: float

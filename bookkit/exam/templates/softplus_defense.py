@@ -15,6 +15,7 @@ WEIGHTS = (
 
 @template(
     "exercise-1--how-much-noise-is-in-a-softplus-5-minutes",
+    replaces="defense-noise",
     weights=WEIGHTS,
     noise=steps(0.02, 0.4, 0.02),
 )
