@@ -7,6 +7,8 @@ READY := .venv/ready
 TESTABLE := .venv/testable
 PORT ?= 8000
 WORKERS ?= 2
+ITEMS ?= 12
+FORMAT ?= html
 
 # TORCH=cpu takes PyTorch's CPU build, on which no CUDA hangs, from PyTorch's own index.
 TORCH ?= pypi
@@ -16,8 +18,8 @@ $(error TORCH must be pypi or cpu, got '$(TORCH)')
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book read pages slides student instructor print serve test versions execute lint
-.PHONY: lock dist audit clean
+.PHONY: help book read pages slides student instructor exam print serve test versions execute
+.PHONY: lint lock dist audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,10 @@ student: $(READY) ## pack the notebooks without solutions, in _build/html/downlo
 
 instructor: $(READY) ## pack the notebooks with solutions, and what lecturers need
 	$(BIN)/python -m bookkit archives instructor
+
+exam: $(READY) ## draw an exam and its key, in _build/exams (SEED=48213; ITEMS=12 FORMAT=html)
+	@test -n "$(SEED)" || { echo "An exam is drawn by a seed: make exam SEED=48213"; exit 2; }
+	$(BIN)/python -m bookkit exam --seed $(SEED) --items $(ITEMS) --format $(FORMAT)
 
 print: $(READY) ## print the built book to a PDF (needs Chromium), in _build/html/downloads
 	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 1; }

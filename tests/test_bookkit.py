@@ -17,7 +17,7 @@ def test_make_calls_only_commands_that_there_are(capsys):
         main(["--help"])
     commands = set(re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE))
     called = re.findall(r"-m bookkit (\w+)", (ROOT / "Makefile").read_text("utf-8"))
-    assert {"slides", "archives", "execute", "print"} == set(called) < commands
+    assert {"slides", "archives", "exam", "execute", "print"} == set(called) < commands
 
 
 def test_an_area_is_that_of_scikit_learn_and_its_interval_holds_it():

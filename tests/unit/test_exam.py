@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections import Counter
 from itertools import combinations
+from math import log
 from operator import attrgetter
 from random import Random
 from xml.etree import ElementTree
@@ -20,7 +21,7 @@ from bookkit.exam import make
 from bookkit.exam.draw import draw, numbered_chapters
 from bookkit.exam.platforms import gift, markdown, qti
 from bookkit.exam.sheets import exam_sheet, key_sheet, letter
-from bookkit.exam.template import HANDS, Question, Template, template
+from bookkit.exam.template import HANDS, Question, Template, steps, template
 from bookkit.exam.templates import CHAPTERS, TEMPLATES
 from bookkit.exam.written import Number, fixed, linear, numbers, plain, significant, vector
 from bookkit.places import ROOT
@@ -380,3 +381,59 @@ def test_unfair_questions_and_answers_of_another_hand_are_left_out():
     kept = [(hand, v.values["x"]) for hand, versions in enumerate(hands) for v in versions]
     assert all(x % 4 >= 2 for _, x in kept)  # 0 is the same answer, 1 as close as rounding
     assert all(len({hand for hand, x in kept if x // 10 == tens}) <= 1 for tens in range(10))
+
+
+PAGE = (ROOT / "book" / "teach" / "exams.md").read_text("utf-8")
+
+
+def test_the_page_shows_what_the_seed_draws():
+    shown = " ".join(PAGE.replace("\n> ", "\n").split())
+    name, seed = re.search(r"Question `([\w-]+)`, as the seed (\d+) asks it", shown).groups()
+    item = TEMPLATES[name].item(int(seed))
+    assert item.question in shown
+    for place, option in zip("ABCD", item.options, strict=True):
+        row = [place, option.text, "right" if option.right else "no", option.why]
+        if option.right:
+            row[:3] = [f"**{cell}**" for cell in row[:3]]
+        assert f"| {' | '.join(row)} |" in shown
+
+
+def test_the_page_counts_the_templates():
+    assert re.findall(r"(\d+)\s+questions of this book are templates", PAGE) == [
+        str(len(TEMPLATES))
+    ]
+
+
+def test_the_page_lists_the_options(capsys):
+    with pytest.raises(SystemExit):
+        main(["exam", "--help"])
+    known = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
+    assert set(re.findall(r"^\| `(--[\w-]+)` \|", PAGE, re.MULTILINE)) == known
+    assert known >= set(re.findall(r"--[a-z][\w-]+", PAGE))
+
+
+def test_the_page_shows_how_to_write_a_template():
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names = {"template": template, "steps": steps, "Question": Question}
+    names |= {"significant": significant, "log": log, "__name__": "templates.softplus_defense"}
+    exec(code, names)
+    written = names["surplus_of_some_units"]
+    assert min(map(len, written.hands)) >= 3
+    assert written.id not in TEMPLATES
+
+
+def exams_named() -> list[tuple[str, list[str]]]:
+    """Find the chapters that the pages for lecturers draw exams of."""
+    found = []
+    for path in (ROOT / "book" / "teach").glob("*.md"):
+        text = path.read_text("utf-8")
+        found += [(path.stem, c.split()) for c in re.findall(r"--chapters ((?:\d\w? ?)+)", text)]
+    return found
+
+
+def test_syllabi_grade_by_exams_that_can_be_drawn():
+    assert {name for name, _ in exams_named()} >= {"one_lecture", "two_lectures", "six_weeks"}
+    for name, chapters in exams_named():
+        count = 12 if len(chapters) > 2 else 6
+        exam = draw(48213, count, chapters=chapters)
+        assert len(exam.items) == count, name
