@@ -45,8 +45,8 @@ student: $(READY) ## pack the notebooks without solutions, in _build/html/downlo
 instructor: $(READY) ## pack the notebooks with solutions, and what lecturers need
 	$(BIN)/python -m bookkit archives instructor
 
-exam: $(READY) ## draw an exam and its key, in _build/exams (SEED=48213; ITEMS=12 FORMAT=html)
-	@test -n "$(SEED)" || { echo "An exam is drawn by a seed: make exam SEED=48213"; exit 2; }
+exam: $(READY) ## draw an exam and its key, in _build/exams (SEED=482130597; ITEMS=12 FORMAT=html)
+	@test -n "$(SEED)" || { echo "An exam is drawn by a seed: make exam SEED=482130597"; exit 2; }
 	$(BIN)/python -m bookkit exam --seed $(SEED) --items $(ITEMS) --format $(FORMAT)
 
 print: $(READY) ## print the built book to a PDF (needs Chromium), in _build/html/downloads

@@ -67,8 +67,8 @@ def exam(options: argparse.Namespace) -> int:
             minutes=options.minutes,
         )
         sheet, key = make_exam(drawn, options.format, options.out)
-    except FileExistsError:
-        print(f"error: {options.out} is a file, and not a folder", file=sys.stderr)
+    except (FileExistsError, NotADirectoryError):
+        print(f"error: {options.out} is a file or lies in one: name a folder", file=sys.stderr)
         return 2
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

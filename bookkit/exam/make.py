@@ -27,7 +27,7 @@ def make_exam(exam: Exam, form: str = "html", folder: Path = EXAMS) -> tuple[Pat
     Returns
     -------
     tuple of pathlib.Path
-        Where the exam is, and where its key.
+        Where the exam is, and where its key. Their names do not give the seed away.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def make_exam(exam: Exam, form: str = "html", folder: Path = EXAMS) -> tuple[Pat
     """
     sheet, key = exam_sheet(exam), key_sheet(exam)
     contents: dict[str, bytes]
-    name = f"exam-{exam.seed}"
+    name = f"exam-{exam.label}"
     match form:
         case "html":
             contents = {f"{name}.html": sheet.encode(), f"{name}-key.html": key.encode()}
@@ -49,9 +49,15 @@ def make_exam(exam: Exam, form: str = "html", folder: Path = EXAMS) -> tuple[Pat
         case _:
             raise ValueError(f"the format must be one of {', '.join(FORMATS)}, got {form!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    for file, content in contents.items():
-        unfinished = folder / f".{file}.unfinished"
-        unfinished.write_bytes(content)
-        unfinished.replace(folder / file)
-    first, second = (folder / file for file in contents)
+    first, second = (_written(folder / file, content) for file, content in contents.items())
     return first, second
+
+
+def _written(path: Path, content: bytes) -> Path:
+    """Write a file, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(content)
+        return unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
