@@ -21,7 +21,6 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def code_digest(notebook: nbformat.NotebookNode) -> str:
@@ -37,17 +36,6 @@ def code_digest(notebook: nbformat.NotebookNode) -> str:
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
 
 
-def strip_progress(notebook: nbformat.NotebookNode) -> None:
-    """Drop progress bars: widgets, and what goes to stderr where outputs may vary anyway."""
-    for cell in notebook.cells:
-        if has_tag(cell, "nbval-ignore-output"):
-            cell.outputs = [
-                output
-                for output in cell.outputs
-                if output.get("name") != "stderr" and WIDGET not in output.get("data", {})
-            ]
-
-
 def execute(path: Path) -> dict[str, object]:
     """Run a notebook and store it; return what there is to record."""
     notebook = read(path)
@@ -61,7 +49,6 @@ def execute(path: Path) -> dict[str, object]:
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     seconds = round(time.perf_counter() - start)
-    strip_progress(notebook)
     notebook.metadata = nbformat.from_dict(METADATA)
     nbformat.write(notebook, path)
     return {

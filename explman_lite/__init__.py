@@ -7,6 +7,7 @@ A module imports only from those above it in this list.
 
 ============ ========================================================================
 validation   what is refused, with what was given and what is expected
+progress     a bar with the time that is left, where somebody looks
 results      recorded tables, each with its provenance
 maps         from an attribution to a relevance map
 metrics      how alike two maps, pictures or outputs are

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from tqdm.auto import tqdm
 
 from explman_lite.attack.box import into_box
 from explman_lite.explainers.base import names_what_has_no_gradient
+from explman_lite.progress import progress_bar
 from explman_lite.validation import check_count, check_images, check_number, check_positive
 
 Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -221,7 +221,7 @@ def train(
     steps = epochs * -(-len(images) // batch)
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
-    with tqdm(total=steps, desc="training", disable=not progress) as bar:
+    with progress_bar("training", steps, progress) as bar:
         for epoch in range(epochs):
             if epoch:
                 images, labels = draw(epoch)

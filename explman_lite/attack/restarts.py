@@ -60,9 +60,7 @@ def attack_defense(
             raise ValueError("more than one search needs epsilon, in which the others begin")
         if len(seeds) != len(images):
             raise ValueError(f"give one seed for each of {len(images)} images, got {len(seeds)}")
-    attack = partial(
-        manipulate, network, images, target_maps, explainer, progress=False, **settings
-    )
+    attack = partial(manipulate, network, images, target_maps, explainer, **settings)
     best = attack()
     for restart in range(1, restarts):
         if best.interrupted:
@@ -92,6 +90,7 @@ def _better(first: Manipulation, second: Manipulation) -> Manipulation:
         logits=choose("logits"),
         diverged=choose("diverged"),
         history=second.history,
+        interrupted=second.interrupted,
     )
 
 

@@ -65,6 +65,8 @@ class Manipulation:
         The method that was attacked.
     settings : Settings
         How, with the step size that was taken.
+    interrupted : bool
+        Whether Ctrl-C ended the search before its last step was done.
     """
 
     images: Tensor
@@ -79,16 +81,12 @@ class Manipulation:
     diverged: Tensor
     explainer: Explainer
     settings: Settings
+    interrupted: bool
 
     @property
     def class_kept(self) -> Tensor:
         """(N,) bool: whether the largest logit is still that of the same class."""
         return self.logits.argmax(dim=1) == self.original_logits.argmax(dim=1)
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the search before its last step."""
-        return len(self.history) < self.settings.steps
 
     def summary(self) -> pd.DataFrame:
         """Measure each sample.

@@ -206,6 +206,7 @@ def manipulate(
         diverged=diverged,
         explainer=explainer,
         settings=settings,
+        interrupted=search.interrupted,
     )
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from explman_lite import metrics
 from explman_lite.attack.box import into_box, into_exact_box
@@ -27,6 +26,7 @@ from explman_lite.networks.smoothing import (
     set_beta,
     set_pooling,
 )
+from explman_lite.progress import progress_bar
 
 Callback = Callable[[AttackStep, Tensor], None]
 
@@ -70,6 +70,7 @@ class Search:
         )
         self.finite = torch.ones_like(self.best_loss, dtype=torch.bool)
         self.history: list[AttackStep] = []
+        self.interrupted = False
 
     def begin_at(self, start: Tensor) -> None:
         """Move the pixels before the first step."""
@@ -83,16 +84,19 @@ class Search:
         optimiser = torch.optim.Adam([self.pixels], lr=settings.lr, betas=settings.momentum)
         (group,) = optimiser.param_groups
         try:
-            for step in tqdm(range(settings.steps), desc=self.explainer.name, disable=not progress):
-                fraction = step / max(settings.steps - 1, 1)
-                group["lr"] = settings.lr * settings.schedule(fraction)
-                record = self._differentiate(step, fraction)
-                self.history.append(record)
-                if callback is not None:
-                    callback(record, self._valid(self.pixels.detach()))
-                optimiser.step()
-                self._project()
+            with progress_bar(self.explainer.name, settings.steps, progress) as bar:
+                for step in range(settings.steps):
+                    fraction = step / max(settings.steps - 1, 1)
+                    group["lr"] = settings.lr * settings.schedule(fraction)
+                    record = self._differentiate(step, fraction)
+                    self.history.append(record)
+                    if callback is not None:
+                        callback(record, self._valid(self.pixels.detach()))
+                    optimiser.step()
+                    self._project()
+                    bar.update()
         except KeyboardInterrupt:
+            self.interrupted = True
             warnings.warn(
                 f"interrupted after {len(self.history)} of {settings.steps} steps",
                 RuntimeWarning,

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from explman_lite import metrics
 from explman_lite.attack.loss import manipulation_loss
@@ -31,6 +30,7 @@ from explman_lite.explainers.base import (
 )
 from explman_lite.maps import in_single, relevance_map, scale_to_mean_one, to_numpy
 from explman_lite.networks.prepare import Network, prepare
+from explman_lite.progress import progress_bar
 from explman_lite.validation import (
     check_count,
     check_fits,
@@ -452,8 +452,8 @@ class _Search:
         (group,) = optimiser.param_groups
         name = ", ".join(explainer.name for explainer in self.explainers)
         try:
-            with tqdm(self._minibatches(), name, settings.steps, disable=not progress) as bar:
-                for step, samples in enumerate(bar):
+            with progress_bar(name, settings.steps, progress) as bar:
+                for step, samples in enumerate(self._minibatches()):
                     group["lr"] = settings.lr * settings.schedule(step / max(settings.steps - 1, 1))
                     self._forget_gradients()
                     record = self._differentiate(step, samples)
@@ -463,6 +463,7 @@ class _Search:
                     if not math.isfinite(self.losses[-1]):
                         break
                     optimiser.step()
+                    bar.update()
         except KeyboardInterrupt:
             self.interrupted = True
             warnings.warn(

@@ -149,6 +149,7 @@ def _attack(job: Job, stage: _Stage) -> Manipulation:
             stage.explainer,
             _seeds(job),
             restarts=job.attack.searches,
+            progress=False,
             **settings.keywords(),
         )
     if result.interrupted:

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
 from explman_lite.explainers.base import class_logits, ordinary, outside_inference_mode
+from explman_lite.progress import progress_bar
 from explman_lite.validation import (
     as_classes,
     check_fits,
@@ -113,6 +114,7 @@ def principal_curvatures(
     *,
     tolerance: float = 1e-4,
     seed: int = 0,
+    progress: bool = True,
 ) -> Tensor:
     r"""Compute the k largest principal curvatures of the level set through a point.
 
@@ -143,6 +145,9 @@ def principal_curvatures(
         Relative accuracy of Lanczos's method.
     seed : int
         Seed of its starting vector.
+    progress : bool
+        Show a progress bar if it takes more than a second. It counts products: how many are needed
+        is known at the end.
 
     Returns
     -------
@@ -200,9 +205,11 @@ def principal_curvatures(
 
         def second_fundamental_form(vector: Tensor) -> Tensor:
             bent = tangent(slope.hessian_times(tangent(vector)))
+            bar.update()
             return -bent / length
 
-        found = largest_eigenvalues(second_fundamental_form, normal, k, tolerance, seed)
+        with progress_bar("curvature", None, progress, unit="product", at_once=False) as bar:
+            found = largest_eigenvalues(second_fundamental_form, normal, k, tolerance, seed)
     by_size: Tensor = found[found.abs().argsort(descending=True)][:k]
     return by_size
 

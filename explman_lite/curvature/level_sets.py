@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from explman_lite.curvature.hessian import same_class
 from explman_lite.explainers.base import input_gradient, ordinary, outside_inference_mode
+from explman_lite.progress import progress_bar
 from explman_lite.validation import (
     check_count,
     check_fits,
@@ -83,6 +84,7 @@ def level_set_path(
     *,
     points: int = 33,
     tolerance: float = 1e-4,
+    progress: bool = True,
 ) -> LevelSetPath:
     r"""Walk on the level set of ``start`` towards ``end``.
 
@@ -108,6 +110,8 @@ def level_set_path(
         Number of points, both ends included; at least 2.
     tolerance : float
         Largest allowed difference of a logit from the level, above 0.
+    progress : bool
+        Show a progress bar if it takes more than a second.
 
     Returns
     -------
@@ -155,9 +159,11 @@ def level_set_path(
     )
     on_line = start + fractions * (end - start)
     level = float(_values_and_gradients(model, start, cls)[0])
-    pieces = [
-        _project(model, piece, cls, level, tolerance) for piece in torch.split(on_line, _AT_ONCE)
-    ]
+    pieces = []
+    with progress_bar("path", points, progress, unit="point", at_once=False) as bar:
+        for piece in torch.split(on_line, _AT_ONCE):
+            pieces.append(_project(model, piece, cls, level, tolerance))
+            bar.update(len(piece))
     found, values, gradients = (torch.cat(parts) for parts in zip(*pieces, strict=True))
     return LevelSetPath(found, values, level, gradients, cls)
 

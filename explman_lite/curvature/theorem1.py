@@ -20,11 +20,16 @@ from explman_lite.networks.layers import (
 from explman_lite.networks.prepare import as_network
 from explman_lite.networks.smoothing import layers_with_kinks
 from explman_lite.networks.softplus import CentredSoftplus, SmoothReLU
+from explman_lite.progress import progress_bar
 from explman_lite.validation import check_classes, check_model, check_points
 
 
 def theorem1_report(
-    model: nn.Module, path: LevelSetPath, *, hessian_limit: float | None = None
+    model: nn.Module,
+    path: LevelSetPath,
+    *,
+    hessian_limit: float | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     r"""Compare both sides of the paper's first theorem along one path.
 
@@ -51,6 +56,8 @@ def theorem1_report(
     hessian_limit : float, optional
         A bound on the norm of the Hessian by the weights alone, from `hessian_bound`. Divided by
         the norm of the smallest gradient on the path it is the theorem's :math:`\beta C`.
+    progress : bool
+        Show a progress bar if it takes more than a second.
 
     Returns
     -------
@@ -86,9 +93,12 @@ def theorem1_report(
     """
     network = as_network(model)
     network.verify(path.points[:1])
-    curvatures = [
-        principal_curvatures(model, point.unsqueeze(0), path.cls).abs() for point in path.points
-    ]
+    curvatures = []
+    with progress_bar("theorem 1", len(path.points), progress, unit="point", at_once=False) as bar:
+        for point in torch.split(path.points, 1):
+            bends = principal_curvatures(model, point, path.cls, progress=False)
+            curvatures.append(bends.abs())
+            bar.update()
     lambda_max = float(torch.cat(curvatures).max())
     smallest = float(norms_of(path.gradients).min())
     steepest = float("nan") if hessian_limit is None else hessian_limit / smallest
@@ -106,7 +116,7 @@ def theorem1_report(
     return pd.DataFrame([row | {"holds": holds, "kinks": len(layers_with_kinks(network))}])
 
 
-def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
+def hessian_bound(model: nn.Module, image: Tensor, cls: int, *, progress: bool = True) -> float:
     r"""Bound the norm of the Hessian everywhere, by the weights alone: the theorem's constant.
 
     For layers :math:`W_1, \dots, W_m` with softplus between them and the last row :math:`v`,
@@ -129,6 +139,8 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
         (1, ...), of which only the shape matters.
     cls : int
         The index of the logit.
+    progress : bool
+        Show a progress bar if it takes more than a second.
 
     Returns
     -------
@@ -164,12 +176,14 @@ def hessian_bound(model: nn.Module, image: Tensor, cls: int) -> float:
     chain = _chain(model, values)
     weight = cast(nn.Linear, chain[-1]).weight
     check_classes(same_class(cls, image), len(image), len(weight))
-    for layer in chain:
-        if isinstance(layer, (SmoothReLU, CentredSoftplus)):
-            bends[len(norms)] = _largest_bend(layer)
-        if not isinstance(layer, nn.Flatten):
-            norms.append(_norm(layer, values))
-        values = layer(values)
+    with progress_bar("bound", len(chain), progress, unit="layer", at_once=False) as bar:
+        for layer in chain:
+            if isinstance(layer, (SmoothReLU, CentredSoftplus)):
+                bends[len(norms)] = _largest_bend(layer)
+            if not isinstance(layer, nn.Flatten):
+                norms.append(_norm(layer, values))
+            values = layer(values)
+            bar.update()
     last = weight[cls]
     norms[-1] = float(last.norm())
     total = 0.0

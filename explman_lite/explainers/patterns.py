@@ -15,6 +15,7 @@ from explman_lite.explainers.neurons import NEURONS, check_weights, firing_value
 from explman_lite.explainers.propagation import Passage, Relevance, reached, refuse_disguises
 from explman_lite.networks.layers import Conv2d
 from explman_lite.networks.prepare import Network, as_network
+from explman_lite.progress import progress_bar
 from explman_lite.validation import check_images
 
 _PIXELS_AT_ONCE = 4 * 224**2
@@ -194,7 +195,7 @@ class _Moments:
         return pattern.reshape(weight.shape).to(weight)
 
 
-def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+def fit_patterns(model: nn.Module, images: Tensor, *, progress: bool = True) -> dict[str, Tensor]:
     r"""Estimate for each neuron the direction in which its input varies with its output.
 
     For a neuron y = w·x before its bias, followed by a ReLU, over the data where it fires:
@@ -215,6 +216,8 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         From `load_model` or `prepare`.
     images : Tensor
         (N, C, H, W) in [0, 1], N at least 2.
+    progress : bool
+        Show a progress bar if it takes more than a second.
 
     Returns
     -------
@@ -256,7 +259,8 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     moments = {str(node.target): _Moments(layers[str(node.target)]) for node in neurons}
     device = next(network.parameters()).device
     network.verify(images[:2].to(device))
-    with torch.inference_mode():
+    bar = progress_bar("patterns", len(images), progress, unit="image", at_once=False)
+    with bar, torch.inference_mode():
         for batch in torch.split(images, max(1, _PIXELS_AT_ONCE // images[0, 0].numel())):
             forward = fx.Interpreter(network, garbage_collect_values=False)
             forward.extra_traceback = False
@@ -268,6 +272,7 @@ def fit_patterns(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
                     forward.env[node],
                     None if value is None else forward.env[value],
                 )
+            bar.update(len(batch))
     return {name: moment.pattern() for name, moment in moments.items()}
 
 

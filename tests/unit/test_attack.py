@@ -341,6 +341,21 @@ def test_an_interrupted_run_returns_what_it_has(network, images, targets):
     assert not torch.equal(result.images, images)
 
 
+def test_an_interruption_in_the_last_step_is_one(network, images, targets, monkeypatch):
+    class Interrupted(torch.optim.Adam):
+        steps = 0
+
+        def step(self):
+            self.steps += 1
+            if self.steps == 8:
+                raise KeyboardInterrupt
+            super().step()
+
+    monkeypatch.setattr(torch.optim, "Adam", Interrupted)
+    with pytest.warns(RuntimeWarning, match="interrupted after 8 of 8 steps"):
+        assert el.manipulate(network, images, targets, el.Gradient(), **FAST).interrupted
+
+
 def test_pixels_lost_in_the_last_step_are_a_divergence(network, images, targets, monkeypatch):
     class Losing(torch.optim.Adam):
         steps = 0

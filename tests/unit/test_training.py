@@ -1,7 +1,5 @@
 """Training for maps that turn slowly: the penalties against the whole Hessian, and the loop."""
 
-import warnings
-
 import pytest
 import torch
 from differences import along
@@ -183,10 +181,3 @@ def test_the_penalty_sees_its_share_of_every_batch(images):
 
     trained(penalty, epochs=1, batch=100, share=1 / 8)
     assert len(set(seen[:-1])) == 1 and seen[0] == 13
-
-
-def test_the_bar_shows_every_step(capsys):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        trained(epochs=1, progress=True)
-    assert "training: 100%" in capsys.readouterr().err
