@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from explman_lite.maps import relevance_map
 from explman_lite.networks.prepare import Network
 from explman_lite.networks.zoo import CARDS, card_of, class_names, load_model
 from explman_lite.pictures.photos import load_photo, photo_names, text_target
-from explman_lite.results import provenance
+from explman_lite.results import make_folder, provenance
 
 MODELS = sorted(card.name for card in CARDS.values() if card.reads == "photographs")
 METHODS: dict[str, ExplainerCard] = {card.option: card for card in EXPLAINERS.values()}
@@ -36,11 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 on success, 2 if an argument is wrong.
+        Exit status: 0 on success, 2 if an argument or the machine is wrong, 130 after Ctrl-C or a
+        request to end.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        if arguments is None:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         options.run(options)
     except (ValueError, TypeError, OSError) as error:
         return _refuse(parser.prog, str(error))
@@ -49,12 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         # PyTorch's own errors, such as a GPU without room, take many lines.
         return _refuse(parser.prog, str(error).partition("\n")[0])
+    except KeyboardInterrupt as interruption:
+        return _refuse(parser.prog, str(interruption) or "interrupted", status=130)
     return 0
 
 
-def _refuse(program: str, reason: str) -> int:
+def _refuse(program: str, reason: str, status: int = 2) -> int:
     print(f"{program}: error: {reason}", file=sys.stderr)
-    return 2
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,7 +123,7 @@ def _manipulate(options: argparse.Namespace) -> None:
     model = load_model(options.model, options.device)
     explainer = _explainer(options, model)
     target = _target_map(options, model, explainer).to(options.device)
-    _make_folder(options.out)
+    make_folder(options.out)
     result = attack.manipulate(
         model,
         image,
@@ -129,16 +135,6 @@ def _manipulate(options: argparse.Namespace) -> None:
         epsilon=options.epsilon,
     )
     _save(result, options)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder of the results, and see before a long attack that it can be written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f"--out {folder} is no folder to write to: {error.strerror}") from error
 
 
 def _explainer(options: argparse.Namespace, model: Network) -> Explainer:
@@ -196,7 +192,7 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
         f"(before the attack: {row['pcc_target_before']:.2f}), "
         f"the picture's SSIM {row['image_ssim']:.3f}, "
         f"and the class '{summary['class']}' is {kept}.\n"
-        f"Wrote manipulation.png, manipulated.png and summary.json to {options.out}"
+        f"Wrote manipulation.png, manipulated.png and summary.json to {str(options.out)!r}"
     )
 
 

@@ -54,7 +54,7 @@ def measure_on_cluster(jobs: list[Job], data: str | None, scheduler: str) -> Mea
     ValueError
         If Dask is not installed.
     OSError
-        If the scheduler cannot be reached, or a job kills worker after worker.
+        If the scheduler cannot be reached or is lost, or a job kills worker after worker.
     """
     distributed = _distributed()
     if not jobs:
@@ -72,6 +72,8 @@ def measure_on_cluster(jobs: list[Job], data: str | None, scheduler: str) -> Mea
             for future, table in distributed.as_completed(
                 futures, loop=client.loop, with_results=True
             ):
+                if not isinstance(table, pd.DataFrame):
+                    raise OSError(f"the scheduler {scheduler} is lost, and what it was given to do")
                 yield futures[future], table
         except distributed.KilledWorker as error:
             raise OSError(f"a job killed every worker that tried it: {error}") from error

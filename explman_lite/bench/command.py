@@ -49,18 +49,17 @@ def add_parser(commands: Any) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     """Carry out ``bench``, and print the medians."""
-    try:
-        table = run(
-            options.suite,
-            options.out,
-            seed=options.seed,
-            limit=options.limit,
-            scheduler=options.scheduler,
-            data=options.data,
-            smoke=options.smoke,
-        )
-    except KeyboardInterrupt as interruption:
-        raise SystemExit(str(interruption)) from None
+    table = run(
+        options.suite,
+        options.out,
+        seed=options.seed,
+        limit=options.limit,
+        scheduler=options.scheduler,
+        data=options.data,
+        smoke=options.smoke,
+    )
     shown = ["pcc_target", "pcc_target_unattacked", "image_ssim", "class_kept"]
     medians = table.groupby(["model", "method", "settings"], sort=False)[shown].median()
-    print(f"Wrote {len(table)} rows to {options.out}. Medians:\n{medians.round(2).to_string()}")
+    print(
+        f"Wrote {len(table)} rows to {str(options.out)!r}. Medians:\n{medians.round(2).to_string()}"
+    )

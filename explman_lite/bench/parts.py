@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from explman_lite.bench.jobs import Job
 from explman_lite.results import provenance, write_atomically
 
 _MANIFEST = "run.json"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other commands away from a folder until this one ends or its process dies."""
+    # A lock that is no more than a file, which others fall back to, would outlive its process.
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OSError(
+            f"another command is at work on {str(folder)!r}: wait for its end, or choose another "
+            "folder"
+        ) from None
+    except OSError:
+        pass  # there are file systems without locks
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 class Parts:
@@ -30,7 +54,7 @@ class Parts:
     Raises
     ------
     ValueError
-        If the folder belongs to another run.
+        If the folder belongs to another run, or to one that nobody knows.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -40,7 +64,7 @@ class Parts:
         manifest = folder / _MANIFEST
         if not manifest.exists():
             write_atomically(manifest, json.dumps(mine, indent=2) + "\n")
-        _check_same(folder, json.loads(manifest.read_text(encoding="utf-8")), mine)
+        _check_same(folder, _read(manifest), mine)
 
     def save(self, job: Job, table: pd.DataFrame) -> None:
         """Write a job's table, in one piece or not at all."""
@@ -59,11 +83,25 @@ class Parts:
         return numbers == [pair.number for pair in job.pairs]
 
     def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder)
+        """Delete the folder: its name first, lest some of the parts be taken for all of them."""
+        rest = self.folder.with_name(f".{self.folder.name}.finished")
+        shutil.rmtree(rest, ignore_errors=True)
+        self.folder.replace(rest)
+        shutil.rmtree(rest, ignore_errors=True)
 
     def _path(self, job: Job) -> Path:
         return self.folder / f"{job.key}.json"
+
+
+def _read(manifest: Path) -> dict[str, Any]:
+    """Read what a folder says about its run."""
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{str(manifest)!r} is damaged: remove its folder, or choose another")
+    return found
 
 
 def _check_same(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:

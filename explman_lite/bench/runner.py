@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from explman_lite.bench.cluster import Measured, measure_on_cluster
 from explman_lite.bench.jobs import Job, Suite
 from explman_lite.bench.measurement import measure
-from explman_lite.bench.parts import Parts
+from explman_lite.bench.parts import Parts, alone
 from explman_lite.bench.suites import SUITES
 from explman_lite.pictures.collections import open_pictures
-from explman_lite.results import save_table
+from explman_lite.progress import progress_bar
+from explman_lite.results import make_folder, save_table
 
 
 def run(
@@ -33,7 +34,8 @@ def run(
     """Run a suite and write its table, a CSV with its provenance beside it.
 
     Every finished job is kept in ``NAME.parts`` beside the table until the table is complete. The
-    same call after an interruption computes only what is missing.
+    same call after an interruption, however sudden, computes only what is missing. Only one can
+    write to a table at a time.
 
     Parameters
     ----------
@@ -69,9 +71,10 @@ def run(
     ValueError
         If an argument is wrong, or ``NAME.parts`` belongs to a run with other settings.
     OSError
-        If something cannot be downloaded, or the scheduler cannot be reached.
+        If something cannot be downloaded or written, if the scheduler cannot be reached or is lost,
+        or if another command is at work on the same table.
     KeyboardInterrupt
-        After Ctrl-C; its message says how to go on.
+        After Ctrl-C.
 
     Examples
     --------
@@ -91,20 +94,29 @@ def run(
     pairs = {pair for job in jobs for pair in job.pairs}
     name = plan.name if len(pairs) == len(plan.draw(seed)) else f"{plan.name}-first{len(pairs)}"
     settings = _settings(plan, seed, len(pairs), smoke)
-    parts = Parts(out / f"{name}.parts", settings)
-    open_pictures(plan.pictures, data)
-    try:
-        _measure_all(jobs, parts, data, scheduler, progress)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted; what is finished is kept in {parts.folder}, "
-            "and the same command goes on from there"
-        ) from None
-    table = pd.concat([parts.load(job) for job in jobs], ignore_index=True)
     command = command or _command(_known(suite).name, seed, limit, smoke)
-    save_table(out / f"{name}.csv", table, command=command, **settings)
-    parts.remove()
+    folder = out / f"{name}.parts"
+    make_folder(out)
+    with alone(folder), _says_how_to_go_on(folder):
+        parts = Parts(folder, settings)
+        open_pictures(plan.pictures, data)
+        _measure_all(jobs, parts, data, scheduler, progress)
+        table = pd.concat([parts.load(job) for job in jobs], ignore_index=True)
+        save_table(out / f"{name}.csv", table, command=command, **settings)
+        parts.remove()
     return table
+
+
+@contextmanager
+def _says_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Add to whatever ends a run early what becomes of the finished part."""
+    kept = f"what is finished is kept in {str(folder)!r}, and the same command goes on from there"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {kept}") from None
+    except OSError as error:
+        raise OSError(f"{error}; {kept}") from error
 
 
 def _measure_all(
@@ -114,7 +126,7 @@ def _measure_all(
     todo = [job for job in jobs if not parts.has(job)]
     total, left = (sum(len(job.pairs) for job in some) for some in (jobs, todo))
     computed = measure_on_cluster(todo, data, scheduler) if scheduler else _measure_here(todo, data)
-    bar = tqdm(total=total, initial=total - left, unit="pair", disable=not progress)
+    bar = progress_bar("pairs", total, progress, unit="pair", done=total - left)
     with bar, closing(computed):
         for job, table in computed:
             parts.save(job, table)

@@ -1,6 +1,8 @@
+import json
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -294,9 +296,25 @@ def test_a_part_is_written_in_one_piece_or_not_at_all(tmp_path, monkeypatch):
     parts = bench.runner.Parts(tmp_path / "parts", {})
     job = suite.jobs(limit=2)[0]
     monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(OSError, match=r"json' cannot be written: full"):
         parts.save(job, pd.DataFrame({"pair": [0, 1]}))
     assert not parts.has(job)
+    assert [path.name for path in parts.folder.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]"])
+def test_parts_of_a_run_that_nobody_knows_are_refused(tmp_path, damage):
+    (tmp_path / "run.json").write_text(damage)
+    with pytest.raises(ValueError, match=r"run.json' is damaged: remove its folder"):
+        bench.runner.Parts(tmp_path, {})
+
+
+def test_what_is_left_of_an_earlier_end_is_no_obstacle(tmp_path):
+    parts = bench.runner.Parts(tmp_path / "parts", {})
+    (tmp_path / ".parts.finished").mkdir()
+    (tmp_path / ".parts.finished" / "run.json").touch()
+    parts.remove()
+    assert not list(tmp_path.iterdir())
 
 
 def test_parts_are_found_again_though_settings_hold_tuples(tmp_path):
@@ -361,6 +379,29 @@ def test_an_error_on_the_cluster_arrives_here(tmp_path, cluster, monkeypatch):
     suite = replace(digits("Gradient"), pictures="paintings")
     with pytest.raises(ValueError, match="unknown collection of pictures 'paintings'"):
         run(suite, tmp_path, limit=2, scheduler=cluster.scheduler_address)
+
+
+def test_a_killed_scheduler_is_a_sentence(tmp_path, monkeypatch):
+    import distributed
+
+    as_completed, file = distributed.as_completed, tmp_path / "scheduler.json"
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0",
+         "--dashboard-address", ":0", "--scheduler-file", str(file)],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not file.exists() and scheduler.poll() is None:
+        time.sleep(0.02)
+
+    def too_late(*given, **how):
+        scheduler.kill()
+        return as_completed(*given, **how)
+
+    monkeypatch.setattr(distributed, "as_completed", too_late)
+    address = json.loads(file.read_text())["address"]
+    with pytest.raises(OSError, match=rf"the scheduler {address} is lost.*goes on from there"):
+        run(digits("Gradient"), tmp_path, limit=2, scheduler=address)
+    scheduler.wait()
 
 
 def test_without_dask_the_extra_is_named(tmp_path, monkeypatch):
