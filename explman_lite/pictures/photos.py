@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unicodedata import bidirectional
 
 import matplotlib
@@ -53,7 +55,7 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
 
     A picture is turned upright as its camera noted, and what is transparent lies on white. Numbers
     of more than 8 bits are scaled by the largest that their bits can hold, floating-point numbers
-    lie in [0, 1].
+    lie in [0, 1]. Of pictures that move, the first one counts.
 
     ============ ===================================== ============= ===============
     name         what it shows, author                 licence       carried by
@@ -81,8 +83,9 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
     Raises
     ------
     ValueError
-        If the name is neither known nor a readable image of bearable size, if nothing says which
-        number in the file is white, or if ``size`` is no positive integer.
+        If the name is neither known nor a readable image of at most ``PIL.Image.MAX_IMAGE_PIXELS``,
+        89 million, if nothing says which number in the file is white, or if ``size`` is no positive
+        integer.
 
     Examples
     --------
@@ -99,17 +102,32 @@ def load_photo(name: str | Path, size: int = 224) -> Tensor:
             f"{str(name)!r} is neither a file nor a known photograph; "
             f"known photographs: {', '.join(photo_names())}"
         )
-    try:
-        with Image.open(path) as opened:
-            upright, tags = ImageOps.exif_transpose(opened), getattr(opened, "tag_v2", {})
-            picture = _on_white(in_eight_bits(upright, tags, path.name)).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path.name} is not an image that can be read: {error}") from error
+    upright, tags = _decoded(path)
+    picture = _on_white(in_eight_bits(upright, tags, repr(path.name))).convert("RGB")
     edge = min(picture.size)
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
     square = picture.crop((left, top, left + edge, top + edge))
     pixels = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
     return torch.from_numpy(pixels / 255).permute(2, 0, 1).unsqueeze(0).contiguous()
+
+
+def _decoded(path: Path) -> tuple[Image.Image, Mapping[int, Any]]:
+    """Read a picture, turned upright, and the tags of a TIFF file."""
+    too_many = Image.DecompressionBombWarning, Image.DecompressionBombError
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", too_many[0])
+            with Image.open(path) as opened:
+                return ImageOps.exif_transpose(opened), getattr(opened, "tag_v2", {})
+    except too_many as error:
+        raise ValueError(
+            f"{path.name!r} has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are read: "
+            "scale it down first"
+        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # on a damaged file, decoders raise whatever they come upon
+        raise ValueError(f"{path.name!r} is not an image that can be read: {error}") from error
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -1,10 +1,12 @@
 import json
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from explman_lite import attack
 from explman_lite.__main__ import METHODS, main
@@ -87,15 +89,105 @@ def test_a_machine_too_small_is_one_line_and_exit_status_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_no_result_is_left_half_written(tmp_path, capsys, monkeypatch):
-    def fail(*given, **how):
-        raise OSError(28, "No space left on device")
+QUICK = ["--size", "32", "--steps", "1", "--device", "cpu"]
+AWKWARD = 'it\'s "own"\n 図\udcff'
+"""A quote of each kind, a space, a line break, a letter of another alphabet and a broken one."""
 
-    monkeypatch.setattr(Image.Image, "save", fail)
-    quick = ["--size", "32", "--steps", "1", "--device", "cpu"]
-    assert main(["manipulate", "coffee", "text:no", "--out", str(tmp_path), *quick]) == 2
-    assert "No space left on device" in capsys.readouterr().err
+
+def blank(side):
+    return lambda path: Image.new("1", (side, side)).save(path)
+
+
+def with_a_text(path):
+    """Write a picture of a few kilobytes with a comment of a hundred megabytes."""
+    comment = PngImagePlugin.PngInfo()
+    comment.add_text("comment", "no" * 50_000_000, zip=True)
+    Image.new("L", (8, 8)).save(path, pnginfo=comment)
+
+
+def truncated(form):
+    def write(path):
+        Image.effect_noise((64, 64), 99).save(path, form)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("large.png", blank(10_000), "'large.png' has more than the 89,478,485 pixels"),
+        ("bomb.png", blank(20_000), "'bomb.png' has more than the 89,478,485 pixels"),
+        ("text.png", with_a_text, "'text.png' is not an image that can be read: Decompressed"),
+        ("half.jpg", truncated("jpeg"), "can be read: image file is truncated"),
+        ("half.png", truncated("png"), "can be read: image file is truncated"),
+        ("half.gif", truncated("gif"), "can be read: image file is truncated"),
+        ("zero.png", lambda path: path.touch(), "'zero.png' is not an image that can be read"),
+        ("notes.png", lambda path: path.write_text("no"), "'notes.png' is not an image"),
+        ("folder.png", lambda path: path.mkdir(), "is neither a file nor a known photograph"),
+        (AWKWARD, lambda path: path.touch(), f"{AWKWARD!r} is not an image that can be read"),
+    ],
+)
+def test_a_hostile_picture_is_one_line_and_exit_status_2(tmp_path, capsys, name, write, message):
+    write(tmp_path / name)
+    out = tmp_path / "out"
+    assert main(["manipulate", str(tmp_path / name), "text:no", "--out", str(out), *QUICK]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_path_may_hold_what_it_likes(tmp_path, capfd):
+    Image.effect_noise((64, 64), 99).save(picture := tmp_path / f"{AWKWARD}.png")
+    out = tmp_path / AWKWARD
+    assert main(["manipulate", str(picture), str(picture), "--out", str(out), *QUICK]) == 0
+    assert str(out).encode("unicode_escape").decode()[-6:] in capfd.readouterr().out
+    assert json.loads((out / "summary.json").read_text())["image"] == str(picture)
+
+
+@contextmanager
+def full_disk():
+    """Let no file have more than a thousand bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_without_room_is_seen_before_the_attack(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(attack, "manipulate", None)
+    with full_disk():
+        assert main(["manipulate", "coffee", "text:no", "--out", str(tmp_path), *QUICK]) == 2
+    assert capsys.readouterr().err.endswith("is no folder to write to: File too large\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_no_result_is_left_half_written(tmp_path, capsys, monkeypatch):
+    manipulate, full = attack.manipulate, full_disk()
+
+    def fill(*given, **how):
+        result = manipulate(*given, **how)
+        full.__enter__()
+        return result
+
+    monkeypatch.setattr(attack, "manipulate", fill)
+    status = main(["manipulate", "coffee", "text:no", "--out", str(tmp_path), *QUICK])
+    full.__exit__(None, None, None)
+    assert status == 2
+    assert "File too large" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_is_a_sentence(tmp_path, capsys, monkeypatch):
+    def interrupt(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("explman_lite.__main__.load_model", interrupt)
+    assert main(["manipulate", "coffee", "text:no", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "explman_lite: error: interrupted\n"
 
 
 @pytest.mark.parametrize("device", ["foo", "cuda:99", "meta"])
