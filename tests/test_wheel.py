@@ -23,7 +23,7 @@ from bookkit.places import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PAGE = ROOT / PROJECT["readme"]
 NAME = f"explman_lite-{PROJECT['version']}"
-QUICK = {"manipulate": ["--steps", "2", "--size", "64"], "bench": ["--smoke"]}
+QUICK = ["--steps", "2", "--size", "64"]
 
 
 @pytest.fixture(scope="module")
@@ -136,15 +136,17 @@ def test_what_is_printed_runs_where_the_wheel_is_installed(installed, tmp_path):
     folder.mkdir()
     for photo, name in ((data.chelsea(), "cat.jpg"), (data.coffee(), "cup.jpg")):
         Image.fromarray(photo).save(folder / name)
-    assert [command for _, command, *_ in commands()] == ["manipulate", "bench", "manipulate"]
-    for module, command, *arguments in commands():
-        run(python, "-m", module, command, *arguments, *QUICK[command], folder=folder)
-    assert {"out", "results"} <= {path.name for path in folder.iterdir()}
+    first, bench, own = commands()
+    run(python, "-m", *first, *QUICK, folder=folder)
+    assert [path.name for path in folder.glob("out/*.json")] == ["summary.json"]
+    run(python, "-m", *bench, "--smoke", folder=folder)
+    assert [path.name for path in folder.glob("results/*.csv")] == ["digits-smoke.csv"]
+    run(installed / "explman-lite", *own[1:], *QUICK, folder=folder)  # the same, as a script
+    assert own[2:4] == ["cat.jpg", "cup.jpg"]
 
     code = re.search(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1]
     assert "el.Gradient())\n" in code
     quick = code.replace("el.Gradient())\n", "el.Gradient(), steps=2)\n")
-    assert "class_kept" in run(python, "-c", quick, folder=folder)
-    assert "bench" in run(installed / "explman-lite", "--help", folder=folder)
-    where = run(python, "-c", "import explman_lite; print(explman_lite.__file__)", folder=folder)
+    *summary, where = run(python, "-c", f"{quick}print(el.__file__)", folder=folder).splitlines()
+    assert "class_kept" in "\n".join(summary)
     assert Path(where).is_relative_to(installed.parent)
