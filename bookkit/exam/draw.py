@@ -79,7 +79,7 @@ def draw(
         and no right answer to one.
     count
         How many items. A third of them, rounded down, comes from the bank, of items that are in no
-        quiz and ask for no number; the others have numbers of their own.
+        quiz and that no template replaces; the others have numbers of their own.
     chapters
         Numbers or names of the chapters to draw from; all if none is given.
     only_new
