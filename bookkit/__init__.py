@@ -15,6 +15,7 @@ gift       the item bank as learning platforms import it
 recorded   tables and figures drawn from ``results/``
 slides     a deck of each chapter, with its templates
 archives   the notebooks packed for students and for instructors
+challenge  a contest for a class: forging maps, and explainers that withstand it
 paper      one PDF of the built pages
 exam       exams drawn by a seed, with their keys
 sphinx     what the pages need beyond Jupyter Book: the book's extension of Sphinx

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bookkit.address import differing, rewrite
 from bookkit.archives.pack import AUDIENCES, make_zip
+from bookkit.challenge.command import add_parser as add_challenge
 from bookkit.chapters import NOTEBOOKS
 from bookkit.drawings import draw
 from bookkit.exam.draw import draw as draw_exam
@@ -131,6 +132,8 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("address", help="write the repository's address wherever it stands")
     one.add_argument("--check", action="store_true", help="only list what differs, and fail")
     one.set_defaults(run=address)
+
+    add_challenge(commands)
     return described
 
 

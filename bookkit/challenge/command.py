@@ -1,0 +1,83 @@
+"""``python -m bookkit challenge new|pack|score``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bookkit.challenge import new, report, score, tool
+from bookkit.challenge.cage import Limits
+from bookkit.challenge.defenders import LIMITS
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``challenge`` to the commands of an argument parser."""
+    described = commands.add_parser("challenge", help="a challenge for a class: forge and defend")
+    steps = described.add_subparsers(required=True, metavar="STEP")
+
+    one = steps.add_parser("new", help="make a challenge, half of it public, half of it secret")
+    one.add_argument("folder", type=Path)
+    one.add_argument("--seed", type=int, default=0, help="draws the public pictures")
+    one.add_argument(
+        "--hidden", type=Path, metavar="DIR", help="your pictures for the second round"
+    )
+    one.set_defaults(run=_refusing(_new))
+
+    one = steps.add_parser("pack", help="check a submission and write the file to hand in")
+    one.add_argument("folder", type=Path, help="the challenge")
+    one.add_argument("path", type=Path, help="an array as .npy, a folder of PNGs, or a .py")
+    one.add_argument("--team", required=True)
+    one.set_defaults(run=_refusing(_pack))
+
+    one = steps.add_parser("score", help="judge all that was handed in")
+    one.add_argument("folder", type=Path, help="the challenge")
+    one.add_argument("submissions", type=Path, help="a folder of what `pack` wrote")
+    one.add_argument("--out", type=Path, help="for the results; the challenge if not given")
+    one.add_argument(
+        "--run-defenders", action="store_true", help="run the code of students: read the page first"
+    )
+    one.add_argument("--seconds", type=int, default=LIMITS.map, help="for a map of a defender")
+    one.add_argument("--gigabytes", type=int, default=LIMITS.memory >> 30, help="for a defender")
+    one.set_defaults(run=_refusing(_score))
+
+
+def _refusing(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], int]:
+    """Turn what a user did wrong into a sentence and exit status 2."""
+
+    def refusing(options: argparse.Namespace) -> int:
+        try:
+            run(options)
+        except (ValueError, OSError) as error:
+            print(f"bookkit challenge: error: {error}", file=sys.stderr)
+            return 2
+        return 0
+
+    return refusing
+
+
+def _new(options: argparse.Namespace) -> None:
+    new.make(options.folder, options.seed, own=options.hidden)
+    print(
+        f"Hand out {options.folder / new.PUBLIC}, for instance as a zip archive. "
+        f"Keep {options.folder / new.SECRET}."
+    )
+
+
+def _pack(options: argparse.Namespace) -> None:
+    challenge = tool.load(options.folder / new.PUBLIC)
+    print(f"Hand in {tool.pack(options.path, options.team, challenge)}")
+
+
+def _score(options: argparse.Namespace) -> None:
+    results = score.judge_all(
+        options.folder,
+        options.submissions,
+        run_defenders=options.run_defenders,
+        limits=Limits(options.gigabytes << 30, options.seconds, 10 * options.seconds),
+    )
+    page = report.write(results, options.out or options.folder, " ".join(sys.argv))
+    entries = sum(entry.file != "" for lines in results.entries.values() for entry in lines)
+    print(f"Judged {entries} submissions, refused {len(results.refused)}. See {page}")
