@@ -11,6 +11,7 @@ from typing import Any
 from bookkit.challenge import new, report, score, tool
 from bookkit.challenge.cage import Limits
 from bookkit.challenge.defenders import LIMITS
+from explman_lite.validation import check_count
 
 
 def add_parser(commands: Any) -> None:
@@ -72,6 +73,7 @@ def _pack(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
+    check_count(seconds=options.seconds, gigabytes=options.gigabytes)
     results = score.judge_all(
         options.folder,
         options.submissions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +73,25 @@ def make(
     pixels = _draw(model, np.random.default_rng(seed), count, size)
     secret = np.random.default_rng()
     hidden = _draw(model, secret, count, size) if own is None else _own(own, size)
-    _write_public(folder / PUBLIC, model, pixels, seed)
-    _write_secret(folder / SECRET, model, hidden, _judge(secret), steps)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished") as name:
+        made = Path(name) / "challenge"
+        _write_public(made / PUBLIC, model, pixels, seed)
+        _write_secret(made / SECRET, model, hidden, _judge(secret), steps)
+        _try_starter(made, steps)
+        if folder.exists():
+            folder.rmdir()
+        made.replace(folder)
+
+
+def _try_starter(folder: Path, steps: int) -> None:
+    """Run what students begin with, as they do, and keep what it reached."""
     print("trying the starter", flush=True)
-    starter = [sys.executable, "-B", "attack.py", str(steps)]
-    subprocess.run(starter, cwd=folder / PUBLIC, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-B", "attack.py", str(steps)], cwd=folder / PUBLIC, check=False
+    )
+    if ran.returncode:
+        raise ValueError(f"the students' attack.py ended with exit status {ran.returncode}")
     (folder / PUBLIC / "forged.npy").replace(folder / SECRET / "starter.npy")
 
 

@@ -155,6 +155,7 @@ def judge_all(
             if paths or name == "forging":
                 entries = judged(paths, results, bar)
                 results.entries[name] = sorted(entries, key=lambda e: (-e.score, e.team.lower()))
+    results.refused = dict(sorted(results.refused.items()))
     return results
 
 

@@ -409,7 +409,7 @@ class DefenderJudge:
         Of each picture it is said how much nearer its map comes to that of the lender (``gain``,
         by the best forgery, and ``attacker``, whose it was), and how alike the maps are of the
         trained and of a shuffled network (``shuffled``), of this picture and its lender
-        (``other``), and without and with noise (``steady``).
+        (``other``), and without and with noise (``steady``). Of signed maps the sizes count.
         """
         count = len(self.labels)
         with one_thread():
@@ -420,7 +420,7 @@ class DefenderJudge:
             for name, number in (asked[place] for place in order):
                 image = pictures[name][number : number + 1].clone()
                 answer = defender.explain(image, self.labels[number], name == "shuffled")
-                found[name, number] = torch.from_numpy(checked_map(answer, image))
+                found[name, number] = torch.from_numpy(checked_map(answer, image)).abs()
         maps = {name: torch.stack([found[name, n] for n in range(count)]) for name in pictures}
         honest, lent = maps["honest"], maps["honest"].roll(-1, dims=0)
         before = likeness(honest, lent)

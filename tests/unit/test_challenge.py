@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -13,10 +15,12 @@ import pytest
 from PIL import Image
 
 import explman_lite as el
-from bookkit.__main__ import main
+from bookkit.__main__ import main, parser
 from bookkit.challenge import new, report, score, tool
+from bookkit.challenge.defenders import LIMITS
 from bookkit.challenge.score import Entry, ranks
 from bookkit.challenge.tool import Judge
+from bookkit.places import ROOT
 
 STEPS = 8
 
@@ -263,6 +267,7 @@ def test_code_is_run_only_if_asked_for(folder, tmp_path):
     [
         (["score", "{folder}/none", "{folder}"], "holds no challenge"),
         (["score", "{folder}", "{folder}/none"], "is no folder of submissions"),
+        (["score", "{folder}", "{folder}", "--seconds", "0"], "seconds must be an integer"),
         (["pack", "{folder}", "{folder}/none.npy", "--team", "A"], "No such file"),
         (["pack", "{folder}", "{folder}/public/README.txt", "--team", "A"], "no .npy file"),
         (["new", "{folder}"], "is there already"),
@@ -274,7 +279,14 @@ def test_mistakes_get_a_sentence_and_exit_status_2(arguments, sentence, folder, 
     filled = [argument.format(folder=folder) for argument in arguments]
     assert main(["challenge", *filled]) == 2
     assert sentence in capsys.readouterr().err
-    assert not (folder / "other").exists()
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["made"]
+
+
+def test_what_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(new, "ATTACKERS", {"none": None})
+    with pytest.raises(AttributeError):
+        new.make(tmp_path / "made", 0, count=2, size=64, steps=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lecturer_can_hide_pictures_of_their_own(tmp_path):
@@ -284,3 +296,30 @@ def test_a_lecturer_can_hide_pictures_of_their_own(tmp_path):
     found = new._own(tmp_path, 64)
     assert found.shape == (2, 64, 64, 3)
     assert (found[0] == tool.as_pixels(el.load_photo("chelsea", 64))[0]).all()
+
+
+def test_the_page_says_what_the_program_does():
+    page = (ROOT / "book" / "teach" / "challenge.md").read_text("utf-8")
+    joined = page.replace("\\\n", " ")
+    commands = re.findall(r"python -m bookkit (challenge .*)$", joined, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        parser().parse_args(shlex.split(command))
+    shares = [int(share) for share in re.findall(r"\| (\d+) % \|", page)]
+    assert shares == [round(100 * share) for share in tool.SHARES.values()]
+    limits = LIMITS.map, LIMITS.memory >> 30, LIMITS.forge
+    for words in (
+        f"up to {new.EPSILON} of 255 grey levels",
+        f"{new.SIZE} × {new.SIZE}\npixels",
+        f"noise of {255 * tool.NOISE:g} grey levels, four draws",
+        f"a quality from {tool.QUALITIES[0]} to {tool.QUALITIES[-1]}",
+        f"directly, for {tool.DIRECT} steps",
+        f"correlation up to {tool.ALIKE}",
+        f"correlation at least {tool.STEADY}",
+        f"at most {tool.LONGEST_CODE:,} bytes",
+        "{} seconds, {} GB of memory, {} seconds".format(*limits),
+    ):
+        assert words in page, words
+    assert tool.DRAWS == 4
+    rules = (new._FILES / "README.txt.jinja").read_text("utf-8")
+    assert "{1} GB of memory, {0} seconds for a map and {2} for an attack".format(*limits) in rules
