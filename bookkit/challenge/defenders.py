@@ -12,7 +12,6 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import astuple
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -20,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import explman_lite
 from bookkit.challenge import cage
 from bookkit.challenge.cage import Limits
 from bookkit.challenge.tool import Pixels, Refused, checked_map
@@ -60,7 +58,7 @@ class Cage:
     def __enter__(self) -> Cage:
         """Start the process, in an empty folder and without our environment."""
         self._folder = tempfile.TemporaryDirectory(prefix="defender")
-        packages = [str(ROOT), *(str(Path(path).parent) for path in explman_lite.__path__)]
+        packages = [str(ROOT), *filter(None, sys.path)]
         environment = {
             "PATH": os.defpath,
             "HOME": self._folder.name,
@@ -69,7 +67,7 @@ class Cage:
             "OMP_NUM_THREADS": "1",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-s", cage.__file__, *self._arguments],
+            [sys.executable, "-P", cage.__file__, *self._arguments],
             cwd=self._folder.name,
             env=environment,
             stdin=subprocess.PIPE,

@@ -251,7 +251,8 @@ def read_defender(path: Path) -> str:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, Refused):
             raise
-        raise Refused(f"it is no Python that can be read: {error}") from None
+        reason = str(error) or "it is nested too deeply"
+        raise Refused(f"it is no Python that can be read: {reason}") from None
     if "explain" not in code.co_names:
         raise Refused("it defines no function explain(model, image, label)")
     return source

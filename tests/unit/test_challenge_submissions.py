@@ -171,6 +171,9 @@ CODE = {
     "too long": ("def explain(): pass\n" + "#" * tool.LONGEST_CODE, "more than 20,000 bytes"),
     "a zero byte": ("def explain(): pass\0", "no Python that can be read"),
     "brackets": ("def explain(): " + "(" * 19_000, "no Python that can be read"),
+    "signs": ("def explain(): return " + "-" * 19_000 + "1", "no Python that can be read"),
+    "sums": ("def explain(): return 1" + "+1" * 9_000, "no Python that can be read"),
+    "dots": ("def explain(): return x" + ".x" * 9_000, "no Python that can be read"),
 }
 
 
