@@ -35,7 +35,7 @@ def write(results: Results, folder: Path, command: str) -> Path:
         judge=vars(results.judge),
         shares=tool.SHARES,
     )
-    gallery = el.figures.panel(results.shown, columns=_COLUMNS, height=1.5, keep_rows=True)
+    gallery = el.figures.panel(results.shown, columns=_COLUMNS, height=2.2, keep_rows=True)
     page = _TEMPLATES.get_template("results.html").render(
         results=results,
         ranked=lambda entries: list(zip(ranks(entries), entries, strict=True)),

@@ -140,13 +140,16 @@ FORGING = {
 }
 
 
+@pytest.fixture(scope="module")
+def hasty():
+    with Cage(NETWORK, SIZE, EPSILON, Limits(4 << 30, map=3, forge=3)) as cage:
+        yield cage
+
+
 @pytest.mark.parametrize(("body", "sentence"), FORGING.values(), ids=FORGING)
-def test_what_cannot_be_attacked_is_refused(body, sentence):
-    with (
-        Cage(NETWORK, SIZE, EPSILON, Limits(4 << 30, 1, 1)) as cage,
-        pytest.raises(Refused, match=f"^asked for a forgery, .*{sentence}"),
-    ):
-        cage.forge(code(body), PAIR, [0, 1], seed=0)
+def test_what_cannot_be_attacked_is_refused(body, sentence, hasty):
+    with pytest.raises(Refused, match=f"^asked for a forgery, .*{sentence}"):
+        hasty.forge(code(body), PAIR, [0, 1], seed=0)
 
 
 def gradient(model, image, label):
@@ -200,10 +203,7 @@ def test_a_cage_changes_no_number(judge, cage):
     assert not tool.objection(bare)
 
 
-def test_a_direct_attack_comes_nearer_within_its_bound(judge):
-    forged = as_pixels(judge._forged_by(here(gradient)))
-    change = np.abs(forged.astype(int) - judge.pixels)
-    assert 1 < change.max() <= EPSILON
+def test_a_direct_attack_gains(judge):
     alone = tool.DefenderJudge(NETWORK, judge.pixels, {}, EPSILON, seed=5)
     rows = alone(here(gradient))
     assert set(rows.attacker) == {"direct"}
