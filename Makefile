@@ -36,7 +36,7 @@ pages: $(READY)
 	rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
 
-slides: $(READY) ## make slides from the notebooks, in _build/html/slides
+slides: $(READY) ## make slides for lectures and from the notebooks, in _build/html/slides
 	$(BIN)/python -m bookkit slides
 
 student: $(READY) ## pack the notebooks without solutions, in _build/html/downloads

@@ -13,7 +13,7 @@ execute    running the notebooks and storing their outputs
 live       the pictures and networks of the live attack, as scripts for a page
 gift       the item bank as learning platforms import it
 recorded   tables and figures drawn from ``results/``
-slides     a deck of each chapter, with its templates
+slides     a deck for each lecture and of each chapter, with their templates
 archives   the notebooks packed for students and for instructors
 challenge  a contest for a class: forging maps, and explainers that withstand it
 paper      one PDF of the built pages

@@ -19,9 +19,9 @@ from bookkit.slides.deck import make_slides
 
 
 def slides(options: argparse.Namespace) -> int:
-    """Make a deck of slides from each notebook."""
+    """Make a deck of slides for each lecture and each notebook."""
     for deck in make_slides():
-        print(f"{deck.name}: {deck.count} slides")
+        print(f"{deck.name}: {len(deck.slides)} slides")
     return 0
 
 

@@ -5,6 +5,7 @@ Each is an SVG, by day and by night, as wide as the text on a phone.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from textwrap import indent
 
 from bookkit.places import DRAWINGS
@@ -263,11 +264,88 @@ def bumps() -> tuple[int, str, list[str]]:
     return 356, "A bump in the second derivative for each kink", drawn
 
 
+def roles() -> tuple[int, str, list[str]]:
+    """Draw what is given and what moves, in training and in the attack."""
+
+    def row(name: str, top: float, moving: int) -> list[str]:
+        boxes, middle = ((14.0, 92.0, "picture"), (142.0, 92.0, "network")), top + 38
+        words = ("given", "moves") if moving else ("moves", "given")
+        drawn = [text(14, top, name, "ink name")]
+        for (x, width, word), state in zip(boxes, words, strict=True):
+            style = "red" if state == "moves" else "soft"
+            drawn += [
+                f'<rect class="unit" x="{x:g}" y="{top + 16:g}" width="{width:g}" '
+                f'height="44" rx="6"/>',
+                text(x + width / 2, top + 35, word, "ink middle name"),
+                text(x + width / 2, top + 52, state, f"{style} middle"),
+            ]
+        x, width, _ = boxes[moving]
+        below, target = top + 82, x + width / 2
+        drawn += [
+            arrow((108, middle), (140, middle), "ink"),
+            arrow((236, middle), (268, middle), "ink"),
+            text(308, middle + 5, "loss", "ink middle name"),
+            way([(308, middle + 16), (308, below), (target, below)], "go red"),
+            arrow((target, below), (target, top + 62), "red"),
+            text((308 + target) / 2 + 8, below - 6, "gradient", "red middle"),
+        ]
+        return drawn
+
+    drawn = row("Training", 20, moving=1) + row("Attack", 138, moving=0)
+    return 232, "In training the weights move, in the attack the pixels", drawn
+
+
+def paper() -> tuple[int, str, list[str]]:
+    """Draw a creased level set: hardly longer than the straight way, with normals all over."""
+    heights = (0, 9, -5, 6, -11, 2, -8, 7, -2, 8, 0)
+    points = [(24 + 31.0 * i, 98 + 1.5 * h) for i, h in enumerate(heights)]
+    drawn = [way(points)]
+    for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
+        middle, length = ((x0 + x1) / 2, (y0 + y1) / 2), math.dist((x0, y0), (x1, y1))
+        tip = (middle[0] + 40 * (y1 - y0) / length, middle[1] - 40 * (x1 - x0) / length)
+        style = {0: "blue", len(points) - 2: "red"}.get(i, "soft")
+        drawn.append(arrow(middle, tip, style, 1.5))
+    drawn += [
+        dot(points[0], "blue"),
+        dot(points[-1], "red"),
+        text(24, 132, "picture", "blue middle"),
+        text(334, 132, "forgery", "red middle"),
+        text(WIDTH / 2, 20, "at each crease the normal turns", "ink middle"),
+        arrow((24, 156), (334, 156), "ink", 1.5),
+        text(WIDTH / 2, 176, "from afar the way is straight", "ink middle"),
+    ]
+    return 190, "A creased line, straight from afar, with its normals", drawn
+
+
+def free() -> tuple[int, str, list[str]]:
+    """Draw two gradients that agree along the data, and nowhere else."""
+    foot, along, up = (96.0, 190.0), 128.0, 118.0
+    honest, lying = (foot[0] + along, foot[1] - 34), (foot[0] + along, foot[1] - up)
+    drawn = [way([(14, 190), (344, 190)], "thin")]
+    drawn += [dot((x, 190), "ink", 3) for x in (30, 52, 66, 120, 142, 178, 204, 250, 281, 318)]
+    drawn += [
+        way([(foot[0] + along, 190), lying], "thin dashed"),
+        arrow(foot, honest, "blue", 2.5),
+        arrow(foot, lying, "red", 2.5),
+        dot(foot, "ink", 5),
+        text(232, 160, "honest gradient", "blue"),
+        text(232, 76, "lying gradient", "red"),
+        text(14, 28, "across the data: no picture asks,", "ink"),
+        text(14, 46, "the map may show anything", "ink"),
+        text(WIDTH / 2, 218, "along the data: the same part, the same answers", "ink middle"),
+        text(WIDTH / 2, 238, "(dots: pictures)", "middle"),
+    ]
+    return 250, "Two gradients with the same part along the data", drawn
+
+
 IDEAS: dict[str, Callable[[], tuple[int, str, list[str]]]] = {
     "level_line": level_line,
     "springs": springs,
     "relevance": relevance,
     "bumps": bumps,
+    "roles": roles,
+    "paper": paper,
+    "free": free,
 }
 
 

@@ -48,7 +48,7 @@ def test_its_inks_stand_out_from_the_paper(scheme, ink):
 
 def test_slides_and_archives_find_it_where_sphinx_copies_it():
     source = "![A level line](../book/_static/level_line.svg)"
-    slide = markdown("04_curvature_theory.ipynb").render(source)
+    slide = markdown("notebooks/04_curvature_theory.ipynb").render(source)
     assert '<img src="../_static/level_line.svg" alt="A level line"' in slide
     assert relinked(source, "notebooks/04_curvature_theory.ipynb").endswith(
         "/_static/level_line.svg)"

@@ -23,7 +23,7 @@ class Chapter:
     """The sections of a notebook, the first of them under its title."""
 
     def __init__(self, notebook: nbformat.NotebookNode, name: str) -> None:
-        self.markdown = markdown(name)
+        self.markdown = markdown(f"notebooks/{name}")
         self.sections: list[Section] = []
         self.revealing = False
         # The heading of the exercise at hand until its first paragraph, then empty.

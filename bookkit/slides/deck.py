@@ -1,13 +1,11 @@
-"""Write a deck of slides for each notebook, and a page that lists the decks.
+"""Write a deck for each lecture and for each notebook, and a page that lists the decks.
 
 It needs no network and no browser.
 """
 
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
-from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,7 +15,9 @@ from bookkit.chapters import NOTEBOOKS, read
 from bookkit.places import HTML
 from bookkit.slides.chapter import Chapter
 from bookkit.slides.layout import layout, split
+from bookkit.slides.lecture import LECTURES, read_lecture
 from bookkit.slides.pieces import Piece, Section
+from bookkit.slides.slide import Deck, Slide, arranged
 
 SLIDES = HTML / "slides"
 LOOK = Path(__file__).parent / "templates"
@@ -28,53 +28,6 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js", "LICENSE")
-FRAGMENT = '<div class="fragment" data-fragment-index="0">'
-
-
-@dataclass(frozen=True)
-class Slide:
-    """A slide as its template needs it."""
-
-    anchor: str
-    title: str
-    part: str
-    layout: str | None
-    figure: str
-    body: str
-    others: str
-    notes: str
-
-
-@dataclass(frozen=True)
-class Deck:
-    """A chapter's deck: its first slide, and the others below one another in stacks."""
-
-    name: str
-    number: str
-    title: Slide
-    stacks: list[list[Slide]]
-
-    @property
-    def count(self) -> int:
-        """Count the slides."""
-        return 1 + sum(map(len, self.stacks))
-
-
-def wrapped(pieces: Iterable[Piece]) -> str:
-    """Join pieces, neighbours of one kind within their list, table or row of figures.
-
-    What follows a question is hidden until it is asked for, all of it at once.
-    """
-    html: list[str] = []
-    for (opening, closing), group in groupby(pieces, key=lambda piece: piece.wrap):
-        same = list(group)
-        if not opening:
-            html += [f"{FRAGMENT}{p.html}</div>" if p.hidden else p.html for p in same]
-            continue
-        if same[0].hidden:
-            opening = opening.replace(">", FRAGMENT.removeprefix("<div"), 1)
-        html += [opening, *(piece.html for piece in same), closing]
-    return "\n".join(html)
 
 
 def slide(section: Section, pieces: list[Piece], number: int, count: int) -> Slide:
@@ -82,14 +35,12 @@ def slide(section: Section, pieces: list[Piece], number: int, count: int) -> Sli
     shown = [piece for piece in pieces if piece.kind != "note"]
     if not any(piece.kind == "quote" for piece in shown):
         shown = [replace(piece, hidden=False) for piece in shown]
-    return Slide(
+    return arranged(
+        shown,
+        layout(pieces),
         anchor=section.anchor + (f"-{number}" if number > 1 else ""),
         title=section.title,
         part=f"{number} of {count}" if count > 1 else "",
-        layout=layout(pieces),
-        figure=wrapped(piece for piece in shown if piece.aspect),
-        body=wrapped(shown),
-        others=wrapped(piece for piece in shown if not piece.aspect),
         notes="\n".join(piece.html for piece in pieces if piece.kind == "note"),
     )
 
@@ -106,12 +57,34 @@ def stacks(chapter: Chapter) -> list[list[Slide]]:
     return found
 
 
-def deck(path: Path) -> Deck:
-    """Make a chapter's deck."""
+def chapter_deck(path: Path) -> Deck:
+    """Make a chapter's deck, a handout."""
     chapter = Chapter(read(path), path.name)
     title = chapter.sections[0]
     number = path.stem.split("_")[0].removeprefix("0")
-    return Deck(path.stem, number, slide(title, title.pieces, 1, 1), stacks(chapter))
+    return Deck(
+        name=path.stem,
+        kind="handout",
+        label=f"Chapter {number}",
+        home=f"../notebooks/{path.stem}.html",
+        invitation="Read this chapter",
+        title=slide(title, title.pieces, 1, 1),
+        stacks=stacks(chapter),
+    )
+
+
+def lecture_deck(path: Path) -> Deck:
+    """Make a lecture's deck, to be spoken to."""
+    lecture = read_lecture(path)
+    return Deck(
+        name=path.stem,
+        kind="lecture",
+        label=lecture.label,
+        home=lecture.home,
+        invitation="The syllabus",
+        title=lecture.opening,
+        stacks=[list(section.slides) for section in lecture.sections],
+    )
 
 
 def package_folder(name: str) -> Path:
@@ -149,10 +122,11 @@ def make_slides() -> list[Deck]:
     shutil.rmtree(SLIDES, ignore_errors=True)
     copy_libraries()
     write_style()
-    decks = [deck(path) for path in NOTEBOOKS]
-    for made in decks:
+    lectures = [lecture_deck(path) for path in LECTURES]
+    handouts = [chapter_deck(path) for path in NOTEBOOKS]
+    for made in (*lectures, *handouts):
         html = TEMPLATES.get_template("deck.html").render(deck=made)
         (SLIDES / f"{made.name}.html").write_text(html, "utf-8")
-    index = TEMPLATES.get_template("index.html").render(decks=decks)
+    index = TEMPLATES.get_template("index.html").render(lectures=lectures, handouts=handouts)
     (SLIDES / "index.html").write_text(index, "utf-8")
-    return decks
+    return [*lectures, *handouts]

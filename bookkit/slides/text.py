@@ -18,8 +18,11 @@ OPAQUE = re.compile(r"\$[^$]+\$|`[^`]+`|\]\([^)]*\)")
 SENTENCE = re.compile(r".+?[.!?](?<!\bal\.)(?<!e\.g\.)(?<!i\.e\.)[*)”\"]*(?=\s|$)", re.DOTALL)
 
 
-def markdown(notebook: str) -> MarkdownIt:
-    """Make a parser whose formulas MathJax finds and whose links lead to the built book."""
+def markdown(source: str) -> MarkdownIt:
+    """Make a parser whose formulas MathJax finds and whose links lead to the built book.
+
+    Links are those of a file of the repository, named by its path below the root.
+    """
     parser = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
 
     def math_inline(self: RendererHTML, tokens: list[Token], index: int, *_: Any) -> str:
@@ -33,13 +36,13 @@ def markdown(notebook: str) -> MarkdownIt:
     ) -> str:
         address = str(tokens[index].attrs["href"])
         if not is_elsewhere(address):
-            tokens[index].attrs["href"] = "../" + page_of(address, f"notebooks/{notebook}")
+            tokens[index].attrs["href"] = "../" + page_of(address, source)
         return self.renderToken(tokens, index, options, env)
 
     def image(self: RendererHTML, tokens: list[Token], index: int, options: Any, env: Any) -> str:
         address = str(tokens[index].attrs["src"])
         if not is_elsewhere(address):
-            tokens[index].attrs["src"] = "../" + page_of(address, f"notebooks/{notebook}")
+            tokens[index].attrs["src"] = "../" + page_of(address, source)
         return RendererHTML.image(self, tokens, index, options, env)
 
     for rule in (math_inline, math_block, link_open, image):
