@@ -302,7 +302,7 @@ def paper() -> tuple[int, str, list[str]]:
     drawn = [way(points)]
     for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
         middle, length = ((x0 + x1) / 2, (y0 + y1) / 2), math.dist((x0, y0), (x1, y1))
-        tip = (middle[0] + 40 * (y1 - y0) / length, middle[1] - 40 * (x1 - x0) / length)
+        tip = (middle[0] + 26 * (y1 - y0) / length, middle[1] - 26 * (x1 - x0) / length)
         style = {0: "blue", len(points) - 2: "red"}.get(i, "soft")
         drawn.append(arrow(middle, tip, style, 1.5))
     drawn += [

@@ -27,14 +27,13 @@ def drawn(path: Path, alt: str) -> Piece:
         return gallery(path.read_text("utf-8"))
     if not alt:
         raise ValueError(f"{path.name!r} is not described")
-    image = f'<img src="{embedded(path)}" alt="{escape(alt)}">'
     if path.suffix != ".svg":
         width, height = Image.open(path).size
-        return figure(image, width / height)
-    _, _, width, height = map(float, ElementTree.parse(path).getroot().attrib["viewBox"].split())
+        return figure(f'<img src="{embedded(path)}" alt="{escape(alt)}">', width / height)
+    box = ElementTree.parse(path).getroot().attrib["viewBox"].split()
     day, night = (path.with_stem(f"{path.stem}-{scheme}") for scheme in ("light", "dark"))
     image = (
         '<picture class="drawing"><source media="screen and (prefers-color-scheme: dark)" '
         f'srcset="{embedded(night)}"><img src="{embedded(day)}" alt="{escape(alt)}"></picture>'
     )
-    return figure(image, width / height)
+    return figure(image, float(box[2]) / float(box[3]))

@@ -48,6 +48,7 @@ class Spoken:
 
     title: str
     shown: list[Piece]
+    layout: str
     notes: str
 
 
@@ -160,10 +161,12 @@ def spoken(text: str, path: Path) -> Spoken:
     parts = SLIDE.fullmatch(text)
     if parts is None:
         raise ValueError("it needs a heading with ##, and what is said below a line Note:")
-    title, body, notes = parts.groups()
+    title, body, notes = (cited(part) for part in parts.groups())
     parser = markdown(relative(path))
-    shown = list(pieces(cited(body), path))
-    return Spoken(parser.renderInline(cited(title)), shown, parser.render(cited(notes)))
+    shown = list(pieces(body, path))
+    return Spoken(
+        parser.renderInline(title), shown, arrangement(title, shown), parser.render(notes)
+    )
 
 
 def slide(path: Path, name: str, start: int, minutes: int, section: str) -> Slide:
@@ -174,7 +177,7 @@ def slide(path: Path, name: str, start: int, minutes: int, section: str) -> Slid
     when = f"<p><strong>{start}–{start + minutes}</strong> · {section}</p>"
     return arranged(
         found.shown,
-        arrangement(found.title, found.shown),
+        found.layout,
         anchor=name,
         title=found.title,
         notes=f"{when}\n{found.notes}",

@@ -1,4 +1,4 @@
-"""Each chapter's slides show what they should, fit the screen, and ask nothing of other sites."""
+"""Slides show what they should, fit the screen, and ask nothing of other sites."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,7 @@ from pages import has_anchor, parse
 from playwright.sync_api import Browser, Page
 
 from bookkit.chapters import CODE, NOTEBOOKS, folded, has_tag, read
+from bookkit.slides.lecture import LECTURES, read_lecture
 from bookkit.slides.outputs import code_of
 
 SHOWN = ".slide"
@@ -55,8 +56,20 @@ def notebook(request) -> Path:
 
 
 @pytest.fixture
-def deck(slides, notebook) -> Path:
+def handout(slides, notebook) -> Path:
+    """Give a chapter's deck."""
     return slides / f"{notebook.stem}.html"
+
+
+@pytest.fixture(params=LECTURES, ids=lambda path: path.stem)
+def lecture(request) -> Path:
+    return request.param
+
+
+@pytest.fixture(params=[*LECTURES, *NOTEBOOKS], ids=lambda path: path.stem)
+def deck(slides, request) -> Path:
+    """Give a deck, of a lecture or of a chapter."""
+    return slides / f"{request.param.stem}.html"
 
 
 def shown_cells(notebook: Path) -> list[nbformat.NotebookNode]:
@@ -79,25 +92,25 @@ def text_of(page: BeautifulSoup, selector: str) -> str:
 
 
 def test_list_leads_to_every_deck(slides):
-    listed = [tag["href"] for tag in parse(slides / "index.html").select("ol a")]
-    assert [path.stem for path in NOTEBOOKS] == [
+    listed = [tag["href"] for tag in parse(slides / "index.html").select("li a")]
+    assert [path.stem for path in (*LECTURES, *NOTEBOOKS)] == [
         address.removesuffix(".html") for address in listed if "?" not in address
     ]
 
 
-def test_deck_has_15_to_40_slides(deck):
-    assert 15 <= len(parse(deck).select(SHOWN)) <= 40
+def test_handout_has_15_to_40_slides(handout):
+    assert 15 <= len(parse(handout).select(SHOWN)) <= 40
 
 
-def test_every_section_has_a_slide(deck, notebook):
+def test_every_section_has_a_slide(handout, notebook):
     source = "\n".join(c.source for c in shown_cells(notebook) if c.cell_type == "markdown")
     titles = re.findall(r"^## (.+)$", source, re.MULTILINE)
-    on_slides = {tag.find(string=True).strip() for tag in parse(deck).select("h2")}
+    on_slides = {tag.find(string=True).strip() for tag in parse(handout).select("h2")}
     assert titles[-1] == "References"
     assert [title for title in titles[:-1] if title not in on_slides] == []
 
 
-def test_every_figure_is_on_a_slide_and_described(deck, notebook):
+def test_every_figure_is_on_a_slide_and_described(handout, notebook):
     expected = []
     for cell in shown_cells(notebook):
         for output in cell.get("outputs", []):
@@ -108,15 +121,15 @@ def test_every_figure_is_on_a_slide_and_described(deck, notebook):
                 expected.append(f"data:image/jpeg;base64,{data['image/jpeg'].strip()}")
             if html.select(".explman-pictures") and not html.select(".frame-slider"):
                 alt = cell.metadata.mystnb.image.alt
-                assert parse(deck).select(f'[aria-label="{alt}"], img[alt="{alt}"]'), alt
-    pictures = parse(deck).select(f"{SHOWN} :is(.figure, figure) > img")
+                assert parse(handout).select(f'[aria-label="{alt}"], img[alt="{alt}"]'), alt
+    pictures = parse(handout).select(f"{SHOWN} :is(.figure, figure) > img")
     assert [picture["src"] for picture in pictures] == expected != []
     assert all(picture["alt"].strip() for picture in pictures)
 
 
-def test_every_tagged_cell_shows_its_code(deck, notebook):
+def test_every_tagged_cell_shows_its_code(handout, notebook):
     tagged = [cell for cell in shown_cells(notebook) if has_tag(cell, "slide-code")]
-    shown = [tag.get_text().strip() for tag in parse(deck).select(f"{SHOWN} .code")]
+    shown = [tag.get_text().strip() for tag in parse(handout).select(f"{SHOWN} .code")]
     assert shown == [code_of(cell).strip() for cell in tagged]
     assert all(0 < len(code.splitlines()) <= 15 for code in shown)
 
@@ -145,23 +158,53 @@ def test_a_tag_that_shows_nothing_is_refused():
         code_of(cell)
 
 
-def test_speaker_has_the_prose(deck, notebook):
+def test_speaker_has_the_prose(handout, notebook):
     cells = [cell.source for cell in read(notebook).cells if cell.cell_type == "markdown"]
     prose = "\n".join(cells).split("## References")[0]
     prose = re.sub(r"<summary>(Hint|Solution)</summary>.*?</details>", "", prose, flags=re.DOTALL)
     prose = re.sub(r"<explman-attack.*?</explman-attack>|!\[[^]]*\]", "", prose, flags=re.DOTALL)
     prose = re.sub(r"\$\$?.*?\$\$?|`[^`]*`|^#.*?$", "", prose, flags=re.DOTALL | re.MULTILINE)
-    missing = words(prose) - words(text_of(parse(deck), NOTES))
+    missing = words(prose) - words(text_of(parse(handout), NOTES))
     assert missing == set()
 
 
-def test_without_javascript_a_deck_leads_to_its_chapter(deck, notebook):
-    link = parse(deck).select_one("noscript a")
+def test_a_lecture_shows_its_slides_in_their_order_and_the_speaker_their_minutes(slides, lecture):
+    page = parse(slides / f"{lecture.stem}.html")
+    sections = page.select("section:has(> .slide)")
+    expected = [slide for part in read_lecture(lecture).sections for slide in part.slides]
+    assert [tag["id"] for tag in sections] == ["title", *(slide.anchor for slide in expected)]
+    assert [int(tag["data-timing"]) for tag in sections] == [0, *(s.seconds for s in expected)]
+    assert sum(int(tag["data-timing"]) for tag in sections) == 90 * 60
+    assert len(sections) <= 35
+    assert all(len(tag.select_one(NOTES).get_text().split()) >= 20 for tag in sections)
+
+
+def test_a_lecture_describes_its_figures_and_holds_them_itself(slides, lecture):
+    page = parse(slides / f"{lecture.stem}.html")
+    pictures = page.select(f"{SHOWN} img")
+    groups = page.select(f"{SHOWN} .explman-pictures")
+    assert len(pictures) > 3
+    assert [img for img in pictures if not img["src"].startswith("data:image/")] == []
+    alone = [img for img in pictures if not img.find_parent(role="group")]
+    assert [img for img in alone if not img["alt"].strip()] == []
+    assert all(group.get("aria-label") or group.select("img[alt]") for group in groups)
+
+
+def test_a_drawing_has_a_form_for_the_night(slides):
+    sources = parse(slides / "one_lecture.html").select("picture.drawing")
+    assert len(sources) >= 4
+    for picture in sources:
+        assert picture.source["media"] == "screen and (prefers-color-scheme: dark)"
+        assert picture.source["srcset"] != picture.img["src"]
+
+
+def test_without_javascript_a_deck_leads_to_its_chapter(handout, notebook):
+    link = parse(handout).select_one("noscript a")
     assert link["href"] == f"../notebooks/{notebook.stem}.html"
 
 
-def test_no_solution_is_given_away(deck, notebook):
-    text = text_of(parse(deck), "section")
+def test_no_solution_is_given_away(handout, notebook):
+    text = text_of(parse(handout), "section")
     solutions = [s for cell in read(notebook).cells for s in folded(cell.source, "Solution")]
     assert len(solutions) >= 3
     for solution in solutions:
@@ -188,8 +231,7 @@ def test_no_address_leads_nowhere_or_to_another_site(slides, deck):
     assert "url(" not in style and "@import" not in style
 
 
-@pytest.fixture
-def shown(browser: Browser, deck: Path):
+def opened(browser: Browser, deck: Path):
     """Show a deck from its file, as a lecturer without a network would."""
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     page = context.new_page()
@@ -199,8 +241,21 @@ def shown(browser: Browser, deck: Path):
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.goto(deck.as_uri())
     page.wait_for_function("window.Reveal?.isReady()")
+    return page
+
+
+@pytest.fixture
+def shown(browser, deck):
+    page = opened(browser, deck)
     yield page
-    context.close()
+    page.context.close()
+
+
+@pytest.fixture
+def shown_lecture(browser, slides):
+    page = opened(browser, slides / "one_lecture.html")
+    yield page
+    page.context.close()
 
 
 def faults(page: Page) -> list[str]:
@@ -253,6 +308,20 @@ def test_an_answer_waits_for_its_question(shown):
     shown.keyboard.press("Space")
     assert shown.evaluate("Reveal.getCurrentSlide().id") == anchor
     assert answer.evaluate("e => getComputedStyle(e).visibility") == "visible"
+
+
+def test_the_attack_runs_on_its_slide(shown_lecture):
+    attack = shown_lecture.locator("explman-attack")
+    attack.evaluate(GO_TO)
+    attack.locator("input[type=number]").nth(-1).wait_for(state="attached")
+    shown_lecture.evaluate("""() => {
+      const attack = document.querySelector("explman-attack");
+      attack.change("steps", 3);
+      attack.button.run.click();
+    }""")
+    shown_lecture.wait_for_function("document.querySelector('explman-attack').latest?.step === 3")
+    assert faults(shown_lecture) == []
+    assert shown_lecture.complaints == []
 
 
 def test_printing_gives_a_page_for_each_slide(browser, deck):
