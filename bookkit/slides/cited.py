@@ -14,6 +14,9 @@ from bookkit.recorded.numbers import filled
 from bookkit.slides.outputs import TAG, code_of, displayed, gallery, group_of, highlighted
 from bookkit.slides.pieces import Piece
 
+CAPTION = 20
+"""The size of captions in pixels, to be read from the last row."""
+
 ROLE = re.compile(r"\{printed\}`(\w+)#(\S+) ([^`]+)`")
 
 
@@ -63,9 +66,9 @@ def shown(path: Path, name: str, choice: str) -> Iterator[Piece]:
     for output in cell.outputs:
         data = output.get("data", {})
         if choice and "explman-pictures" in data.get("text/html", ""):
-            yield gallery(chosen(described(data["text/html"], alt), choice))
+            yield gallery(chosen(described(data["text/html"], alt), choice), CAPTION)
         elif output.output_type != "stream":
-            yield from displayed(data, alt)
+            yield from displayed(data, alt, CAPTION)
     if has_tag(cell, TAG):
         yield highlighted(code_of(cell))
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
+from bookkit.slides.cited import CAPTION
 from bookkit.slides.outputs import figure, gallery
 from bookkit.slides.pieces import Piece
 
@@ -24,7 +25,7 @@ def drawn(path: Path, alt: str) -> Piece:
     if not path.is_file():
         raise ValueError(f"there is no figure {path.name!r}")
     if path.suffix == ".html":
-        return gallery(path.read_text("utf-8"))
+        return gallery(path.read_text("utf-8"), CAPTION)
     if not alt:
         raise ValueError(f"{path.name!r} is not described")
     if path.suffix != ".svg":

@@ -66,18 +66,18 @@ def printed(text: str, revealing: bool) -> Iterator[Piece]:
         yield Piece("claim", html, length(html), 24, extra=16)
 
 
-def displayed(data: dict[str, str], alt: str) -> Iterator[Piece]:
-    """Return a figure, a gallery, a slider over either, or a table."""
+def displayed(data: dict[str, str], alt: str, caption: int = CAPTION) -> Iterator[Piece]:
+    """Return a figure, a gallery, a slider over either, or a table; captions have a size."""
     html = data.get("text/html", "")
     if "image/jpeg" in data:
         size = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"]))).size
         source = f"data:image/jpeg;base64,{data['image/jpeg'].strip()}"
         yield figure(f'<img src="{source}" alt="{escape(alt)}">', size[0] / size[1])
     elif "frame-slider" in html:
-        yield gallery(html)
+        yield gallery(html, caption)
     elif "explman-pictures" in html:
         for part in parts_of(described(html, alt)):
-            yield gallery(part)
+            yield gallery(part, caption)
     elif "<table" in html:
         yield from table_rows(html)
 
@@ -97,8 +97,8 @@ def group_of(html: str) -> tuple[Tag, Tag, list[Tag], int]:
     return page, group, figures, int(str(group.get("data-columns") or len(figures)))
 
 
-def gallery(html: str) -> Piece:
-    """Return pictures side by side, or a slider over them."""
+def gallery(html: str, caption: int = CAPTION) -> Piece:
+    """Return pictures side by side, or a slider over them, with captions of a size in pixels."""
     _, group, figures, columns = group_of(html)
     sides = [
         (int(str(img["width"])), int(str(img["height"]))) for img in group.select("figure > img")
@@ -107,14 +107,14 @@ def gallery(html: str) -> Piece:
     if "data-columns" not in group.attrs:
         return figure(html, sum(width / height for width, height in sides), slider)
     rows = math.ceil(len(figures) / columns)
-    captions = [caption.get_text() for caption in group.select("figcaption")]
-    letters = min(WIDE / columns, TALL / rows) / CAPTION * 2
+    captions = [found.get_text() for found in group.select("figcaption")]
+    letters = min(WIDE / columns, TALL / rows) / caption * 2
     lines = max(
         (sum(math.ceil(len(line) / letters) for line in text.splitlines()) for text in captions),
         default=0,
     )
     aspect = columns / rows * max(width / height for width, height in sides)
-    text = round(rows * (lines * CAPTION * 1.25 + 14)) + 26
+    text = round(rows * (lines * caption * 1.25 + 14)) + 11 + caption
     return figure(html, aspect, text + slider, columns)
 
 
