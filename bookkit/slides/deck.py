@@ -109,8 +109,8 @@ def copy_libraries() -> None:
 def write_style() -> None:
     """Add the colours of code, by day and by night, to our own style."""
     day, night = (
-        HtmlFormatter(style=style).get_style_defs(".code")
-        for style in ("a11y-high-contrast-light", "a11y-high-contrast-dark")
+        HtmlFormatter(style=f"a11y-high-contrast-{style}").get_style_defs(code)
+        for style, code in (("light", ".code"), ("dark", ":root:not(.reveal-print) .code"))
     )
     style = (LOOK / "slides.css").read_text("utf-8")
     night = f"@media screen and (prefers-color-scheme: dark) {{\n{night}\n}}\n"
