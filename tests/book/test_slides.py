@@ -227,7 +227,9 @@ def test_no_address_leads_nowhere_or_to_another_site(slides, deck):
         if parts.scheme or not parts.path:
             continue
         target = (slides / unquote(parts.path)).resolve()
-        if not target.is_file() or not has_anchor(target, unquote(parts.fragment)):
+        # The live attack has its settings in the address.
+        anchor = "" if target.name == "live.html" and "=" in parts.fragment else parts.fragment
+        if not target.is_file() or not has_anchor(target, unquote(anchor)):
             broken.append(address)
     assert broken == []
     style = (slides / "slides.css").read_text("utf-8")
