@@ -167,7 +167,8 @@ def test_speaker_has_the_prose(handout, notebook):
     prose = re.sub(r"<summary>(Hint|Solution)</summary>.*?</details>", "", prose, flags=re.DOTALL)
     prose = re.sub(r"<explman-attack.*?</explman-attack>|!\[[^]]*\]", "", prose, flags=re.DOTALL)
     prose = re.sub(r"\$\$?.*?\$\$?|`[^`]*`|^#.*?$", "", prose, flags=re.DOTALL | re.MULTILINE)
-    missing = words(prose) - words(text_of(parse(handout), NOTES))
+    described = [image["alt"] for image in parse(handout).select(f"{NOTES} img")]
+    missing = words(prose) - words(" ".join([text_of(parse(handout), NOTES), *described]))
     assert missing == set()
 
 
@@ -341,7 +342,7 @@ def to_print(browser: Browser, deck: Path, scheme: Literal["light", "dark"] = "l
 def test_printing_gives_a_white_page_for_each_slide(browser, deck):
     page = to_print(browser, deck, "dark")
     assert page.locator(".pdf-page").count() == len(parse(deck).select(SHOWN))
-    grounds = page.locator(".slide-background").evaluate_all(
+    grounds = page.locator(".pdf-page").evaluate_all(
         "all => all.map((one) => getComputedStyle(one).backgroundColor)"
     )
     assert set(grounds) == {"rgb(255, 255, 255)"}
@@ -386,6 +387,19 @@ def test_slides_follow_the_night(browser, slides, scheme, dark):
     ground, ink = (sum(colour) for colour in colours)
     assert (ground < ink) == dark
     page.close()
+
+
+def test_the_speaker_sees_the_next_slide_and_a_clock(slides, shown_lecture):
+    shown_lecture.evaluate("Reveal.slide(1, 1)")
+    with shown_lecture.expect_popup() as opening:
+        shown_lecture.keyboard.press("s")
+    window = opening.value
+    upcoming = window.frame_locator("#upcoming-slide iframe")
+    heading = upcoming.locator(".slides > section.present > section.present h2")
+    heading.wait_for()
+    assert heading.inner_text() == parse(slides / "one_lecture.html").select("h2")[2].string
+    window.locator(".pacing").wait_for()  # shown where slides have their minutes
+    window.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
