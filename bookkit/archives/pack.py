@@ -23,7 +23,8 @@ from bookkit.recorded.numbers import filled
 DOWNLOADS = HTML / "downloads"
 AUDIENCES = ("student", "instructor")
 LICENCES = ("LICENSE", "LICENSE-text")
-PAGES_ONLY = {"index.md", "item_bank.md"}
+PAGES_ONLY = ("index", "item_bank", "report_")
+"""How the names of pages begin that are not packed."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
@@ -62,7 +63,7 @@ def contents(audience: str) -> dict[str, str]:
         files[f"notebooks/{path.name}"] = nbformat.writes(notebook) + "\n"
     if audience == "instructor":
         for path in (ROOT / "book" / "teach").glob("*.md"):
-            if path.name in PAGES_ONLY:
+            if path.name.startswith(PAGES_ONLY):
                 continue
             source = path.relative_to(ROOT).as_posix()
             files[f"notes/{path.name}"] = relinked(filled(path.read_text("utf-8")), source)

@@ -12,7 +12,7 @@ from functools import partial
 import pandas as pd
 
 import explman_lite as el
-from bookkit.recorded import lying, robust
+from bookkit.recorded import lying, reports, robust
 from bookkit.recorded.defense import HELD, PROJECTED, RELU, TRAINED, by_map, forged, gained
 from bookkit.recorded.suites import ends, spread, succeeded
 from bookkit.recorded.tables import recorded
@@ -264,6 +264,11 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "masked-without-limit": lambda: decimals(
         average_trained().query("settings == 'no box'").groupby("model").pcc_target.median().min()
     ),
+    # The sample reports of the teaching part.
+    **{
+        f"{report}-{name}": partial(reports.stated, report, name)
+        for report, name in reports.names()
+    },
 }
 
 
