@@ -18,8 +18,8 @@ $(error TORCH must be pypi or cpu, got '$(TORCH)')
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book read pages slides student instructor exam print serve test versions execute
-.PHONY: lint lock dist audit clean
+.PHONY: help book read pages slides student instructor exam grading print serve test versions
+.PHONY: execute lint lock dist audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ pages: $(READY)
 slides: $(READY) ## make slides for lectures and from the notebooks, in _build/html/slides
 	$(BIN)/python -m bookkit slides
 
-student: $(READY) ## pack the notebooks without solutions, in _build/html/downloads
+student: $(READY) ## pack the notebooks without solutions, ready for nbgrader, in _build/html/downloads
 	$(BIN)/python -m bookkit archives student
 
 instructor: $(READY) ## pack the notebooks with solutions, and what lecturers need
@@ -48,6 +48,10 @@ instructor: $(READY) ## pack the notebooks with solutions, and what lecturers ne
 exam: $(READY) ## draw an exam and its key, in _build/exams (SEED=482130597; ITEMS=12 FORMAT=html)
 	@test -n "$(SEED)" || { echo "An exam is drawn by a seed: make exam SEED=482130597"; exit 2; }
 	$(BIN)/python -m bookkit exam --seed $(SEED) --items $(ITEMS) --format $(FORMAT)
+
+grading: $(TESTABLE) ## install nbgrader, and try it on what four students hand in
+	$(BIN)/python -m pip install --quiet nbgrader -c requirements.lock
+	$(BIN)/python -m pytest tests/book/test_grading.py
 
 print: $(READY) ## print the built book to a PDF (needs Chromium), in _build/html/downloads
 	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 1; }

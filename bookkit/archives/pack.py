@@ -22,6 +22,7 @@ from bookkit.recorded.numbers import filled
 
 DOWNLOADS = HTML / "downloads"
 AUDIENCES = ("student", "instructor")
+GRADING = Path(__file__).with_name("nbgrader_config.py")
 LICENCES = ("LICENSE", "LICENSE-text")
 PAGES_ONLY = ("index", "item_bank", "report_")
 """How the names of pages begin that are not packed."""
@@ -52,12 +53,15 @@ def readme(audience: str) -> str:
         site=on_the_site(""),
         package=package_address(),
         instructor=audience == "instructor",
+        grading=on_the_site("book/teach/grading.html"),
     )
 
 
 def contents(audience: str) -> dict[str, str]:
     """Return the files of an archive by name."""
     files = {name: (ROOT / name).read_text("utf-8") for name in LICENCES}
+    if audience == "student":
+        files[GRADING.name] = GRADING.read_text("utf-8")
     for path in NOTEBOOKS:
         notebook = bare(path, solutions=audience == "instructor")
         files[f"notebooks/{path.name}"] = nbformat.writes(notebook) + "\n"
