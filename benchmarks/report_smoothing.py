@@ -77,7 +77,7 @@ def group_c(numbers: Numbers) -> dict[str, el.Manipulation]:
             )
             numbers.state(f"{erased}-{name}", curve.mean(dim=1).median())
     orders = {
-        "random": torch.rand(PAIRS, *images.shape[2:], generator=torch.manual_seed(0)),
+        "random": torch.rand(PAIRS, *images.shape[2:], generator=torch.Generator().manual_seed(0)),
         "constant": torch.ones(PAIRS, *images.shape[2:]),
     }
     for order, maps in orders.items():
