@@ -390,7 +390,8 @@ def test_a_killed_scheduler_is_a_sentence(tmp_path, monkeypatch):
          "--dashboard-address", ":0", "--scheduler-file", str(file)],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while not file.exists() and scheduler.poll() is None:
+    # It is there before it is written.
+    while not (file.exists() and file.stat().st_size) and scheduler.poll() is None:
         time.sleep(0.02)
 
     def too_late(*given, **how):
