@@ -20,6 +20,7 @@ from torch import Tensor
 import explman_lite as el
 from explman_lite.bench import bootstrap_interval
 from explman_lite.bench.suites import within
+from explman_lite.faithfulness import pixel_flipping
 
 ROOT = Path(__file__).resolve().parents[1]
 GRADIENT, LRP = el.Gradient(), el.LRP()
@@ -70,6 +71,19 @@ def digits(count: int, first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(images[start : start + count] for start in (first, 120 + first, 240 + first))
 
 
+def gain(after: Tensor, before: Tensor, target: Tensor) -> Tensor:
+    """Return how much nearer maps come to their targets: the correlation after minus before."""
+    return el.metrics.pcc(after, target) - el.metrics.pcc(before, target)
+
+
+def flipped(
+    network: el.Network, images: Tensor, maps: Tensor, classes: Tensor, **settings: str
+) -> Tensor:
+    """Return the median over pictures of the mean probability while pixels are erased."""
+    curve = pixel_flipping(network, images, maps, classes, steps=10, **settings)
+    return curve.mean(dim=1).median()
+
+
 def disagreement(maps: Mapping[str, Tensor]) -> Tensor:
     """Return group A's detector: one minus the correlation of the gradient's map with LRP's."""
     return 1 - el.metrics.pcc(maps["gradient"], maps["lrp"])
@@ -109,15 +123,10 @@ def group_a(numbers: Numbers) -> dict[str, Tensor]:
     seen["noise"] = see(noised, classes)
     for name, maps in seen.items():
         for viewer in METHODS:
-            gain = el.metrics.pcc(maps[viewer], wanted[viewer]) - el.metrics.pcc(
-                honest[viewer], wanted[viewer]
-            )
-            numbers.median(f"{name}-{viewer}", gain)
+            numbers.median(f"{name}-{viewer}", gain(maps[viewer], honest[viewer], wanted[viewer]))
     for viewer in METHODS:
-        gain = el.metrics.pcc(seen["gradient"][viewer], strange[viewer]) - el.metrics.pcc(
-            honest[viewer], strange[viewer]
-        )
-        numbers.median(f"third-{viewer}", gain)
+        gained = gain(seen["gradient"][viewer], honest[viewer], strange[viewer])
+        numbers.median(f"third-{viewer}", gained)
 
     tuned, tested = slice(TUNED_ON), slice(TUNED_ON, None)
     scores = {"honest": disagreement(honest)}
@@ -133,9 +142,8 @@ def group_a(numbers: Numbers) -> dict[str, Tensor]:
     numbers.share("alarm-honest", scores["honest"][tested] > threshold)
     numbers.share("alarm-noise", scores["noise"][tested] > threshold)
     numbers.share("found-aware", disagreement(maps) > threshold)
-    reached = el.metrics.pcc(maps["gradient"], wanted["gradient"][tested])
-    before = el.metrics.pcc(honest["gradient"], wanted["gradient"])[tested]
-    numbers.median("aware-gradient", reached - before)
+    gained = gain(maps["gradient"], honest["gradient"][tested], wanted["gradient"][tested])
+    numbers.median("aware-gradient", gained)
     kept = [predicted(network, changed) == classes for changed in forgeries.values()]
     numbers.state("class-lost", (~torch.cat(kept)).sum(), 0)
     return scores

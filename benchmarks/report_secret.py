@@ -7,11 +7,10 @@ It takes less than twenty seconds on one core.
 
 import torch
 from detectors import explained, predicted
-from report_second_opinion import Numbers, digits
+from report_second_opinion import Numbers, digits, flipped, gain
 from torch import Tensor
 
 import explman_lite as el
-from explman_lite.faithfulness import pixel_flipping
 
 EPSILON, SAMPLES, STEPS, PAIRS = 0.1, 5, 16, 6
 NOISE, SMALL = 0.1, 0.01
@@ -66,13 +65,12 @@ def group_e(numbers: Numbers) -> tuple[dict[str, el.Manipulation], Tensor]:
     for name, (noise, fresh, steps) in ATTACKS.items():
         results[name] = result = attack(name, images, target[noise])
         before = likeness(honest[noise], target[noise])
-        gain = likeness(judged(noise, result.images, classes), target[noise]) - before
+        gained = likeness(judged(noise, result.images, classes), target[noise]) - before
         numbers.state(f"budget-{name}", (fresh or SAMPLES) * steps, 0)
-        numbers.median(f"gain-{name}", gain.median(dim=0).values)
-        numbers.state(f"judges-{name}", gain.std(dim=0).median())
+        numbers.median(f"gain-{name}", gained.median(dim=0).values)
+        numbers.state(f"judges-{name}", gained.std(dim=0).median())
         if name == "known":
-            own = el.metrics.pcc(result.maps, target[noise])
-            numbers.median("gain-own", own - el.metrics.pcc(result.original_maps, target[noise]))
+            numbers.median("gain-own", gain(result.maps, result.original_maps, target[noise]))
         if name == "fresh-longer":
             noised = el.controls.same_spectrum(images, result.images, list(range(PAIRS)))
             seen = judged(noise, noised, classes)
@@ -87,8 +85,7 @@ def group_e(numbers: Numbers) -> tuple[dict[str, el.Manipulation], Tensor]:
     gradient = explained(el.Gradient(), network, others, their)
     means = {"steps": STEPS, "epsilon": EPSILON, "lr": EPSILON / 2, "progress": False}
     plain = el.manipulate(network, images, gradient, el.Gradient(), **means)
-    gained = el.metrics.pcc(plain.maps, gradient) - el.metrics.pcc(plain.original_maps, gradient)
-    numbers.median("gain-none", gained)
+    numbers.median("gain-none", gain(plain.maps, plain.original_maps, gradient))
     for label, noise in (("noise", NOISE), ("small", SMALL)):
         alike = [
             el.metrics.pcc(first, second)
@@ -96,16 +93,14 @@ def group_e(numbers: Numbers) -> tuple[dict[str, el.Manipulation], Tensor]:
             for second in honest[noise][at + 1 :]
         ]
         numbers.median(f"stable-{label}", torch.stack(alike).median(dim=0).values)
-        curve = pixel_flipping(network, images, honest[noise][0], classes, steps=10)
-        numbers.state(f"flipping-{label}", curve.mean(dim=1).median())
+        numbers.state(f"flipping-{label}", flipped(network, images, honest[noise][0], classes))
     order = torch.rand(PAIRS, *images.shape[2:], generator=torch.Generator().manual_seed(0))
     for label, maps in (
         ("none", plain.original_maps),
         ("random", order),
         ("constant", torch.ones_like(order)),
     ):
-        curve = pixel_flipping(network, images, maps, classes, steps=10)
-        numbers.state(f"flipping-{label}", curve.mean(dim=1).median())
+        numbers.state(f"flipping-{label}", flipped(network, images, maps, classes))
     return results, target[NOISE]
 
 

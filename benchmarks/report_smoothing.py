@@ -9,11 +9,10 @@ from functools import partial
 
 import torch
 from detectors import explained, predicted
-from report_second_opinion import Numbers, digits
+from report_second_opinion import Numbers, digits, flipped, gain
 from torch import Tensor
 
 import explman_lite as el
-from explman_lite.faithfulness import pixel_flipping
 
 EPSILON, LARGER, BETA, STEPS = 0.1, 0.3, 2.0, 20
 TUNED_ON, PAIRS = 3, 10
@@ -39,9 +38,7 @@ def attack(
     target = explained(shown, network, others, predicted(network, others))
     means = {"steps": STEPS, "epsilon": epsilon, "lr": share * epsilon, "progress": False}
     result = el.manipulate(network, images, target, shown, **means)
-    return result, el.metrics.pcc(result.maps, target) - el.metrics.pcc(
-        result.original_maps, target
-    )
+    return result, gain(result.maps, result.original_maps, target)
 
 
 def group_c(numbers: Numbers) -> dict[str, el.Manipulation]:
@@ -64,26 +61,21 @@ def group_c(numbers: Numbers) -> dict[str, el.Manipulation]:
         larger = attack(shown, images, others, LARGER, share)[1]
         numbers.state(f"larger-{name}", larger.median())
         noised = el.controls.same_spectrum(images, result.images, list(range(PAIRS)))
-        noise = el.metrics.pcc(explained(shown, network, noised, classes), target)
-        before = el.metrics.pcc(result.original_maps, target)
-        numbers.state(f"noise-{name}", (noise - before).median())
-        strange = target.roll(1, dims=0)
-        shuffled = el.metrics.pcc(result.maps, strange)
-        shuffled = shuffled - el.metrics.pcc(result.original_maps, strange)
+        noise = gain(explained(shown, network, noised, classes), result.original_maps, target)
+        numbers.state(f"noise-{name}", noise.median())
+        shuffled = gain(result.maps, result.original_maps, target.roll(1, dims=0))
         numbers.state(f"shuffled-{name}", shuffled.median())
         for erased in ("mean", "grey"):
-            curve = pixel_flipping(
-                network, images, result.original_maps, classes, steps=10, erased_to=erased
-            )
-            numbers.state(f"{erased}-{name}", curve.mean(dim=1).median())
+            flips = flipped(network, images, result.original_maps, classes, erased_to=erased)
+            numbers.state(f"{erased}-{name}", flips)
     orders = {
         "random": torch.rand(PAIRS, *images.shape[2:], generator=torch.Generator().manual_seed(0)),
         "constant": torch.ones(PAIRS, *images.shape[2:]),
     }
     for order, maps in orders.items():
         for erased in ("mean", "grey"):
-            curve = pixel_flipping(network, images, maps, classes, steps=10, erased_to=erased)
-            numbers.state(f"{erased}-{order}", curve.mean(dim=1).median())
+            flips = flipped(network, images, maps, classes, erased_to=erased)
+            numbers.state(f"{erased}-{order}", flips)
     # Three comparisons, so each interval is wider.
     protection = {name: gains[f"{name}-relu"] - gains[f"{name}-beta"] for name in METHODS}
     for name, difference in protection.items():
