@@ -8,7 +8,7 @@ phone; the book turns plots, which are ink on white, round on a dark page, but n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from os import PathLike
 from typing import Any, Protocol
 
@@ -123,7 +123,7 @@ class Gallery:
         return f"Gallery of {count} picture{'s' * (count != 1)}"
 
     def _repr_html_(self) -> str:
-        pictures = self._embedded()
+        pictures = self._embedded
         widest = max(width / height for width, height in (one.size for one in pictures))
         maps = any(picture.ndim == 2 for picture in self.pictures.values())
         return grid(
@@ -134,6 +134,7 @@ class Gallery:
             legend=_LEGEND.format(source=_colour_bar().source, top=self.top) if maps else "",
         )
 
+    @cached_property
     def _embedded(self) -> list[Embedded]:
         """Return the pictures as a page holds them."""
         named = zip(self.pictures.items(), self.alts, strict=True)

@@ -98,7 +98,7 @@ class FrameSlider:
         self._frames: list[list[Embedded]] = []
         for frame, alt in zip(drawn, alts, strict=True):
             if isinstance(frame, Gallery):
-                self._frames.append(frame._embedded())
+                self._frames.append(frame._embedded)
                 continue
             cuts = cuts or columns_of(frame)
             parts = of_figure(frame, cuts)
