@@ -8,6 +8,7 @@ places     where the parts of the repository lie
 address    the repository's address, and what follows from it
 chapters   the list of chapters, and how to read one
 drawings   the figures drawn for the pages, as SVG
+templates  files with blanks to fill in
 links      where a link of a page or chapter leads, on the site
 execute    running the notebooks and storing their outputs
 live       the pictures and networks of the live attack, as scripts for a page

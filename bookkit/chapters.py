@@ -1,8 +1,10 @@
 """The list of chapters, and how to read one."""
 
 import re
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -28,6 +30,12 @@ def title(path: Path) -> str:
 def has_tag(cell: nbformat.NotebookNode, tag: str) -> bool:
     """Return whether a cell bears a tag."""
     return tag in cell.metadata.get("tags", [])
+
+
+def alt_in(metadata: Mapping[str, Any]) -> str:
+    """Return how a cell's metadata describe what it draws."""
+    alt: str = metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+    return alt
 
 
 def folded(source: str, title: str) -> list[str]:

@@ -6,8 +6,8 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -76,16 +76,26 @@ def provenance() -> Mapping[str, Any]:
     }
 
 
+@contextmanager
+def unfinished(path: Path) -> Iterator[Path]:
+    """Give a temporary name, under which a file is written before it is moved to its place."""
+    temporary = path.with_name(f".{path.name}.unfinished")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then move it to its place; make its folder."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    """Write a text file whole or not at all; make its folder."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        with unfinished(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
         raise OSError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 
 

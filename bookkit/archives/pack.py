@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bookkit.address import on_the_site, repository_address
 from bookkit.archives.links import relinked
@@ -19,6 +18,7 @@ from bookkit.chapters import NOTEBOOKS
 from bookkit.gift import bank
 from bookkit.places import HTML, ROOT
 from bookkit.recorded.numbers import filled
+from bookkit.templates import templates_in
 
 DOWNLOADS = HTML / "downloads"
 AUDIENCES = ("student", "instructor")
@@ -40,12 +40,7 @@ def readme(audience: str) -> str:
     """Write what an archive says of itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
+    templates = templates_in(Path(__file__).parent, keep_trailing_newline=True)
     return templates.get_template("README.txt").render(
         title=config["title"],
         audience=f"{audience}s",

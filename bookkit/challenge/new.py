@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
-from tqdm import tqdm
 
 import explman_lite as el
 from bookkit.address import on_the_site
 from bookkit.archives.pack import package_address
 from bookkit.challenge import tool
 from bookkit.challenge.tool import Judge, Pixels, as_images, as_pixels
+from bookkit.templates import templates_in
 from explman_lite.pictures.crops import CROPPED
 from explman_lite.pictures.photos import photo_path
+from explman_lite.progress import progress_bar
 
 NETWORK, SIZE, EPSILON, STEPS = "efficientnet_lite0", 96, 8, 40
 SENTENCE = "this explanation was manipulated"
@@ -166,12 +166,7 @@ def _write_public(folder: Path, model: el.Network, pixels: Pixels, seed: int) ->
     }
     (folder / "challenge.json").write_text(json.dumps(rules, indent=2) + "\n", "utf-8")
     (folder / "challenge.py").write_bytes(Path(tool.__file__).read_bytes())
-    templates = Environment(
-        loader=FileSystemLoader(_FILES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
+    templates = templates_in(_FILES, keep_trailing_newline=True)
     for path in sorted(_FILES.iterdir()):
         text = templates.get_template(path.name).render(
             rules=rules,
@@ -190,19 +185,21 @@ def _write_secret(
     """Write what only the judge knows, forgeries of the hidden pictures among it."""
     folder.mkdir(parents=True)
     images, forged = as_images(pixels), []
-    for explainer in tqdm(ATTACKERS.values(), "forging hidden pictures"):
-        found = el.manipulate(
-            model,
-            images,
-            _targets(model, pixels, explainer),
-            explainer,
-            steps=steps,
-            lr=EPSILON / 255 / 4,
-            epsilon=EPSILON / 255,
-            fresh_noise=4 if explainer.with_seed(1) != explainer else None,
-            progress=False,
-        )
-        forged.append(as_pixels(found.images))
+    with progress_bar("forging hidden pictures", len(ATTACKERS), True, unit="attacker") as bar:
+        for explainer in ATTACKERS.values():
+            found = el.manipulate(
+                model,
+                images,
+                _targets(model, pixels, explainer),
+                explainer,
+                steps=steps,
+                lr=EPSILON / 255 / 4,
+                epsilon=EPSILON / 255,
+                fresh_noise=4 if explainer.with_seed(1) != explainer else None,
+                progress=False,
+            )
+            forged.append(as_pixels(found.images))
+            bar.update()
     np.savez(
         folder / "hidden.npz",
         pictures=pixels,

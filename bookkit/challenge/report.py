@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import explman_lite as el
 from bookkit.challenge import tool
 from bookkit.challenge.score import Results, ranks
+from bookkit.templates import templates_in
 from explman_lite.results import save_table, write_atomically
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=StrictUndefined,
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = templates_in(Path(__file__).parent / "templates", autoescape=True, lstrip_blocks=True)
 _COLUMNS = 4
 """Pictures and maps of the best forgery in a row."""
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from torch import Tensor, nn
-from tqdm import tqdm
 
 import explman_lite as el
 from bookkit.challenge import tool
@@ -22,6 +21,7 @@ from bookkit.challenge.cage import Limits
 from bookkit.challenge.defenders import LIMITS, Cage, Caged
 from bookkit.challenge.new import PUBLIC, SECRET
 from bookkit.challenge.tool import Challenge, Judge, Pixels, Refused
+from explman_lite.progress import progress_bar
 
 ROUNDS = {".npy": "forging", ".py": "defending"}
 """By the end of a submission's name."""
@@ -146,7 +146,7 @@ def judge_all(
         raise ValueError(f"{submissions} is no folder of submissions")
     results = Results(secrets.judge)
     accepted = _sorted_out(submissions, results.refused, run_defenders)
-    with tqdm(total=len(accepted), desc="judging", unit="team", disable=not progress) as bar:
+    with progress_bar("judging", len(accepted), progress, unit="team") as bar:
         for name, judged in (
             ("forging", partial(_forgeries, challenge, secrets)),
             ("defending", partial(_defenders, challenge, secrets, limits)),

@@ -9,10 +9,11 @@ from random import Random
 from typing import TypeVar
 
 from bookkit.chapters import NOTEBOOKS
+from bookkit.exam.template import Template
 from bookkit.exam.templates import CHAPTERS, TEMPLATES
 from explman_lite.items import Item, load_items
 
-T = TypeVar("T")
+T = TypeVar("T", Item, Template)
 SHARE = 3
 """Of how many items one comes from the bank, which is on the web with its answers."""
 
@@ -116,11 +117,8 @@ def draw(
     if count - from_bank > len(new) or from_bank > len(known):
         raise ValueError(f"{count} items are too many: {_supply(len(new), len(known), only_new)}")
     turns = cycle(random.sample(sorted(chosen), len(chosen)))
-    items = [
-        template.item(seed)
-        for template in _in_turn(turns, _shuffled(new, random), count - from_bank)
-    ]
-    items += _in_turn(turns, _shuffled(known, random), from_bank)
+    items = [template.item(seed) for template in _in_turn(turns, new, count - from_bank, random)]
+    items += _in_turn(turns, known, from_bank, random)
     items.sort(key=lambda item: (CHAPTERS.index(item.chapter), item.kind != "choice"))
     return Exam(seed, tuple(items), minutes or sum(item.minutes for item in items))
 
@@ -138,18 +136,14 @@ def _supply(new: int, known: int, only_new: bool) -> str:
     )
 
 
-def _shuffled(values: list[T], random: Random) -> list[T]:
-    """Return the values in an order of their own."""
-    return random.sample(values, len(values))
-
-
-def _in_turn(turns: Iterator[str], values: list[T], count: int) -> list[T]:
-    """Take values from one chapter after the other, as long as it has some."""
+def _in_turn(turns: Iterator[str], values: list[T], count: int, random: Random) -> list[T]:
+    """Draw values from one chapter after the other, as long as it has some."""
+    left = random.sample(values, len(values))
     taken: list[T] = []
     while len(taken) < count:
         chapter = next(turns)
-        value = next((value for value in values if value.chapter == chapter), None)  # type: ignore[attr-defined]
+        value = next((value for value in left if value.chapter == chapter), None)
         if value is not None:
-            values.remove(value)
+            left.remove(value)
             taken.append(value)
     return taken

@@ -7,6 +7,7 @@ from bookkit.exam.platforms import gift, qti
 from bookkit.exam.sheets import exam_sheet, key_sheet
 from bookkit.paper.pdf import print_page
 from bookkit.places import EXAMS
+from explman_lite.results import unfinished
 
 FORMATS = ("html", "pdf", "gift", "qti")
 
@@ -49,15 +50,8 @@ def make_exam(exam: Exam, form: str = "html", folder: Path = EXAMS) -> tuple[Pat
         case _:
             raise ValueError(f"the format must be one of {', '.join(FORMATS)}, got {form!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    first, second = (_written(folder / file, content) for file, content in contents.items())
+    first, second = (folder / file for file in contents)
+    for path, content in zip((first, second), contents.values(), strict=True):
+        with unfinished(path) as temporary:
+            temporary.write_bytes(content)
     return first, second
-
-
-def _written(path: Path, content: bytes) -> Path:
-    """Write a file, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_bytes(content)
-        return unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

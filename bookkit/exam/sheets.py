@@ -2,25 +2,31 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bookkit.exam.draw import Exam
 from bookkit.exam.templates import TEMPLATES
-from explman_lite.items import LETTERS, Item, as_html
+from bookkit.templates import templates_in
+from explman_lite.items import LETTERS, Item, Option, as_html
 
-PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+def lettered(item: Item) -> list[tuple[str, Option]]:
+    """Return the options of a choice, each with its letter."""
+    return list(zip(LETTERS, item.options, strict=False))
 
 
 def letter(item: Item) -> str:
     """Return the letter of a choice's right option."""
-    return next(name for name, option in zip(LETTERS, item.options, strict=False) if option.right)
+    return next(letter for letter, option in lettered(item) if option.right)
+
+
+PAGES = templates_in(Path(__file__).parent, autoescape=True, lstrip_blocks=True)
+PAGES.filters |= {
+    "text": lambda text: Markup(as_html(text)),
+    "counted": lambda count, thing: f"{count} {thing}{'s' * (count != 1)}",
+    "lettered": lettered,
+    "letter": letter,
+}
 
 
 def exam_sheet(exam: Exam) -> str:
@@ -35,11 +41,8 @@ def key_sheet(exam: Exam) -> str:
 
 def _page(name: str, exam: Exam) -> str:
     """Fill a page."""
-    PAGES.filters["text"] = lambda text: Markup(as_html(text))
-    PAGES.filters["letter"] = letter
     return PAGES.get_template(name).render(
         exam=exam,
-        letters=LETTERS,
         drawn=TEMPLATES.keys(),
         style=Markup(Path(__file__).with_name("sheet.css").read_text("utf-8")),
     )

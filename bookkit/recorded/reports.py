@@ -1,5 +1,6 @@
 """What the sample reports of the teaching part state, by name."""
 
+from bookkit.recorded.suites import decimals
 from bookkit.recorded.tables import recorded
 
 REPORTS = ("opinion", "smoothing", "secret")
@@ -9,15 +10,10 @@ REPORTS = ("opinion", "smoothing", "secret")
 def stated(report: str, name: str) -> str:
     """Write a number of a report, with the ends of its interval if it has one."""
     row = recorded(f"report-{report}").set_index("name").loc[name]
-    value, *ends = (_written(row[column], int(row.digits)) for column in ("value", "low", "high"))
+    value, *ends = (decimals(row[column], int(row.digits)) for column in ("value", "low", "high"))
     return value if "nan" in ends else f"{value}\u00a0({'–'.join(ends)})"
 
 
 def names() -> list[tuple[str, str]]:
     """List the reports' numbers, each with its report."""
     return [(report, name) for report in REPORTS for name in recorded(f"report-{report}").name]
-
-
-def _written(value: float, digits: int) -> str:
-    """Write with a true minus sign, and no minus before zero."""
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")

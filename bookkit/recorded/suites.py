@@ -24,9 +24,9 @@ def ends(values: pd.Series) -> str:
     return f"{decimals(values.min())} to {decimals(values.max())}"
 
 
-def decimals(value: float) -> str:
-    """Write a number with two digits, a true minus sign, and no minus before zero."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+def decimals(value: float, digits: int = 2) -> str:
+    """Write a number with so many digits, a true minus sign, and no minus before zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def spread(values: pd.Series) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import nbformat
 from markdown_it.token import Token
 
-from bookkit.chapters import without_folded
+from bookkit.chapters import alt_in, without_folded
 from bookkit.slides.outputs import code_of, displayed, highlighted, printed, table_rows
 from bookkit.slides.pieces import Piece, Section
 from bookkit.slides.text import blocks, first_sentence, formula_height, length, markdown
@@ -134,7 +134,7 @@ class Chapter:
         """Read a cell of code: what is shown of it and of its outputs."""
         if code := code_of(cell):
             self.add(highlighted(code))
-        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        alt = alt_in(cell.metadata)
         for output in cell.outputs:
             if output.output_type == "stream":
                 self.add(*printed(output.text, self.revealing))

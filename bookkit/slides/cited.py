@@ -8,10 +8,10 @@ from pathlib import Path
 import nbformat
 from bs4 import BeautifulSoup
 
-from bookkit.chapters import described, has_tag, read
+from bookkit.chapters import alt_in, described, has_tag, read
 from bookkit.places import ROOT
 from bookkit.recorded.numbers import filled
-from bookkit.slides.outputs import TAG, code_of, displayed, gallery, group_of, highlighted
+from bookkit.slides.outputs import TAG, code_of, displayed, gallery, group_of, highlighted, refill
 from bookkit.slides.pieces import Piece
 
 CAPTION = 20
@@ -51,10 +51,7 @@ def chosen(html: str, choice: str) -> str:
     page, group, figures, columns = group_of(html)
     if "frame-slider" in html or max(numbers) > len(figures):
         raise ValueError(f"of {len(figures)} pictures {choice!r} cannot be chosen")
-    for picture in figures:
-        picture.extract()
-    for place, number in enumerate(numbers):
-        group.insert(place, figures[number - 1])
+    refill(group, figures, [figures[number - 1] for number in numbers])
     group["data-columns"] = str(min(len(numbers), columns))
     return str(page)
 
@@ -62,7 +59,7 @@ def chosen(html: str, choice: str) -> str:
 def shown(path: Path, name: str, choice: str) -> Iterator[Piece]:
     """Return what a cell drew or tabulated, or else its code if it is tagged for slides."""
     cell = cell_of(path.stem, name)
-    alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+    alt = alt_in(cell.metadata)
     for output in cell.outputs:
         data = output.get("data", {})
         if choice and "explman-pictures" in data.get("text/html", ""):

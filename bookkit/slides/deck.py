@@ -8,7 +8,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pygments.formatters import HtmlFormatter
 
 from bookkit.chapters import NOTEBOOKS, read
@@ -18,15 +17,11 @@ from bookkit.slides.layout import layout, split
 from bookkit.slides.lecture import LECTURES, read_lecture
 from bookkit.slides.pieces import Piece, Section
 from bookkit.slides.slide import Deck, Slide, arranged
+from bookkit.templates import templates_in
 
 SLIDES = HTML / "slides"
 LOOK = Path(__file__).parent / "templates"
-TEMPLATES = Environment(
-    loader=FileSystemLoader(LOOK),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATES = templates_in(LOOK, lstrip_blocks=True)
 REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js", "LICENSE")
 
 

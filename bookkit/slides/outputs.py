@@ -1,8 +1,6 @@
 """What the code of a chapter puts onto slides: itself, what it printed, drew and tabulated."""
 
 import ast
-import base64
-import io
 import math
 import re
 from collections.abc import Iterator
@@ -11,7 +9,6 @@ from itertools import takewhile
 
 import nbformat
 from bs4 import BeautifulSoup, Tag
-from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -67,13 +64,9 @@ def printed(text: str, revealing: bool) -> Iterator[Piece]:
 
 
 def displayed(data: dict[str, str], alt: str, caption: int = CAPTION) -> Iterator[Piece]:
-    """Return a figure, a gallery, a slider over either, or a table; captions have a size."""
+    """Return a gallery, a figure as one, a slider over either, or a table; captions have a size."""
     html = data.get("text/html", "")
-    if "image/jpeg" in data:
-        size = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"]))).size
-        source = f"data:image/jpeg;base64,{data['image/jpeg'].strip()}"
-        yield figure(f'<img src="{source}" alt="{escape(alt)}">', size[0] / size[1])
-    elif "frame-slider" in html:
+    if "frame-slider" in html:
         yield gallery(html, caption)
     elif "explman-pictures" in html:
         for part in parts_of(described(html, alt)):
@@ -118,16 +111,21 @@ def gallery(html: str, caption: int = CAPTION) -> Piece:
     return figure(html, aspect, text + slider, columns)
 
 
+def refill(group: Tag, figures: list[Tag], kept: list[Tag]) -> None:
+    """Leave only some of its pictures in a group, or put back what was taken out."""
+    for picture in figures:
+        picture.extract()
+    for place, picture in enumerate(kept):
+        group.insert(place, picture)
+
+
 def parts_of(html: str) -> Iterator[str]:
     """Cut a gallery of many rows, so that its pictures are not too small on a slide."""
     page, group, figures, columns = group_of(html)
     rows = math.ceil(len(figures) / columns)
     most = math.ceil(rows / math.ceil(rows / MOST_ROWS)) * columns
     for start in range(0, len(figures), most):
-        for picture in figures:
-            picture.extract()
-        for place, picture in enumerate(figures[start : start + most]):
-            group.insert(place, picture)
+        refill(group, figures, figures[start : start + most])
         yield str(page)
 
 

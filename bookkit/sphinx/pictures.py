@@ -9,7 +9,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from bookkit.chapters import described
+from bookkit.chapters import alt_in, described
 
 # A small picture is sent sooner within its page.
 SHORTEST = 2_000
@@ -21,7 +21,7 @@ PICTURES = re.compile(
 def describe(app: Sphinx, document: nodes.document) -> None:
     """Let pictures of a cell say what its metadata tell of them."""
     for cell in document.findall(nodes.container):
-        alt = cell.get("cell_metadata", {}).get("mystnb", {}).get("image", {}).get("alt")
+        alt = alt_in(cell.get("cell_metadata", {}))
         for raw in cell.findall(nodes.raw) if alt else []:
             raw[:] = [nodes.Text(described(raw.astext(), alt))]
             raw.rawsource = raw.astext()
