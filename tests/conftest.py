@@ -1,16 +1,27 @@
-"""What the tests of the repository, of the wheel and of Colab share."""
+"""What all tests share, and what those of the repository, of the wheel and of Colab do."""
 
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
+import torch
 
 from bookkit.places import ROOT
 
 # Several folders have a `conftest.py`; as modules to search for doctests their names would clash.
 collect_ignore_glob = ["*conftest.py"]
+
+
+@pytest.fixture(autouse=True)
+def _same_whatever_ran_before():
+    """Seed what is drawn, and put back the style of figures."""
+    torch.manual_seed(0)
+    with plt.rc_context():
+        yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session")

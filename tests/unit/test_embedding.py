@@ -6,12 +6,6 @@ from bs4 import BeautifulSoup
 from explman_lite import embedding
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 def two_columns(**style):
     figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", **style)
     for ax, title in zip(axes, ("first", "second"), strict=True):
