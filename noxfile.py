@@ -4,7 +4,8 @@
 Python is not installed is skipped, and fails where ``CI`` is set.
 """
 
-import sys
+import os
+from itertools import chain
 from pathlib import Path
 
 import nox
@@ -33,7 +34,8 @@ def test(session: nox.Session, versions: list[str], *what: str) -> None:
 @nox.session(python="3.11")
 def floors(session: nox.Session) -> None:
     """Run the tests of the package with the oldest versions that it admits."""
-    versions = [line.replace(">=", "==") for line in PROJECT["dependencies"]]
+    extras = chain.from_iterable(PROJECT["optional-dependencies"].values())
+    versions = [line.replace(">=", "==") for line in (*PROJECT["dependencies"], *extras)]
     test(session, versions, "tests/unit")
 
 
@@ -56,16 +58,24 @@ def newest(session: nox.Session) -> None:
 
 @nox.session
 def dist(session: nox.Session) -> None:
-    """Build the wheel and the source, check them, and list the packages they were tested with.
-
-    Those are the packages beside nox.
-    """
+    """Build and check the wheel and the source; install the wheel, try it, list what it brings."""
+    tag, version = os.environ.get("GITHUB_REF_NAME", ""), PROJECT["version"]
+    if os.environ.get("GITHUB_REF_TYPE") == "tag" and tag != f"v{version}":
+        session.error(f"the tag is {tag}, and pyproject.toml says {version}")
     session.install("build==1.6.1", "twine==7.0.0", "cyclonedx-bom==7.5.0")
     session.run("python", "-m", "build")
     session.run("twine", "check", "--strict", *map(str, sorted(Path("dist").iterdir())))
+    (wheel,) = Path("dist").glob("*.whl")
+    user = Path(session.create_tmp()) / "user"
+    session.run("python", "-m", "venv", "--clear", str(user))
+    pip = ["python", "-m", "pip", "--python", str(user), "install", "--quiet"]
+    session.run(*pip, str(wheel), "--constraint", "requirements.lock")
+    quick = ["--size", "64", "--steps", "2", "--out", str(user / "out")]
+    program = str(user / "bin" / "explman-lite")
+    session.run(program, "manipulate", "chelsea", "coffee", *quick, external=True)
     about = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible"]
     Path("_build").mkdir(exist_ok=True)
-    sbom = ["--output-file", "_build/sbom.cdx.json", sys.executable]
+    sbom = ["--output-file", "_build/sbom.cdx.json", str(user / "bin" / "python")]
     session.run("cyclonedx-py", "environment", *about, *sbom)
 
 

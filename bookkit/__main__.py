@@ -16,6 +16,7 @@ from bookkit.gift import bank
 from bookkit.paper.pdf import make_pdf
 from bookkit.places import EXAMS, ROOT
 from bookkit.slides.deck import make_slides
+from explman_lite.results import write_atomically
 
 
 def slides(options: argparse.Namespace) -> int:
@@ -53,27 +54,20 @@ def drawings(options: argparse.Namespace) -> int:
 
 def items(options: argparse.Namespace) -> int:
     """Write the item bank as GIFT."""
-    options.out.write_text(bank(), "utf-8")
+    write_atomically(options.out, bank())
     return 0
 
 
 def exam(options: argparse.Namespace) -> int:
     """Draw an exam and its key."""
-    try:
-        drawn = draw_exam(
-            options.seed,
-            options.items,
-            chapters=options.chapters,
-            only_new=options.only_new,
-            minutes=options.minutes,
-        )
-        sheet, key = make_exam(drawn, options.format, options.out)
-    except (FileExistsError, NotADirectoryError):
-        print(f"error: {options.out} is a file or lies in one: name a folder", file=sys.stderr)
-        return 2
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    drawn = draw_exam(
+        options.seed,
+        options.items,
+        chapters=options.chapters,
+        only_new=options.only_new,
+        minutes=options.minutes,
+    )
+    sheet, key = make_exam(drawn, options.format, options.out)
     print(f"{sheet}: {len(drawn.items)} items, {drawn.points} points, {drawn.minutes} minutes")
     print(f"{key}: the key, not for students")
     return 0
@@ -138,9 +132,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit status."""
+    """Run a command and return its exit status: 2, and a sentence, if something given is wrong."""
     options = parser().parse_args(arguments)
-    status: int = options.run(options)
+    try:
+        status: int = options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"bookkit: error: {error}", file=sys.stderr)
+        return 2
     return status
 
 

@@ -174,6 +174,7 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
         "class": names[int(result.classes[0])],
         "steps": len(result.history),
         "diverged": bool(result.diverged[0]),
+        "interrupted": result.interrupted,
         "result": {name: float(f"{value:.6g}") for name, value in row.items()}
         | {"class_kept": bool(row["class_kept"])},
         **provenance(),
@@ -194,6 +195,8 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
         f"and the class '{summary['class']}' is {kept}.\n"
         f"Wrote manipulation.png, manipulated.png and summary.json to {str(options.out)!r}"
     )
+    if result.interrupted:
+        raise KeyboardInterrupt(f"interrupted after {len(result.history)} of {options.steps} steps")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,18 @@ def test_make_calls_only_commands_that_there_are(capsys):
     assert {"slides", "archives", "exam", "execute", "print"} == set(called) < commands
 
 
+@pytest.mark.parametrize("command", ["print", "execute nowhere.ipynb", "items file/bank.gift"])
+def test_what_cannot_be_done_is_a_sentence_and_exit_status_2(
+    command, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bookkit.paper.pdf.HTML", tmp_path)
+    (tmp_path / "file").touch()
+    assert main(command.split()) == 2
+    (problem,) = capsys.readouterr().err.splitlines()
+    assert problem.startswith("bookkit: error: ")
+
+
 def test_an_area_is_that_of_scikit_learn_and_its_interval_holds_it():
     generator = np.random.default_rng(0)
     rows = pd.DataFrame(

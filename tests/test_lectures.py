@@ -218,8 +218,9 @@ def test_pictures_of_a_gallery_are_chosen(choice, pictures, columns):
 
 def test_pictures_that_are_not_there_cannot_be_chosen():
     assert numbers_of("1 3-5") == [1, 3, 4, 5]
-    with pytest.raises(ValueError, match="of 6 pictures '7' cannot be chosen"):
-        chosen(GALLERY, "7")
+    for choice in ("7", "0", "0-2"):
+        with pytest.raises(ValueError, match=f"of 6 pictures '{choice}' cannot be chosen"):
+            chosen(GALLERY, choice)
 
 
 def test_a_number_is_what_the_group_matches_or_all_of_it():

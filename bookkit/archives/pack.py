@@ -19,6 +19,7 @@ from bookkit.gift import bank
 from bookkit.places import HTML, ROOT
 from bookkit.recorded.numbers import filled
 from bookkit.templates import templates_in
+from explman_lite.results import unfinished
 
 DOWNLOADS = HTML / "downloads"
 AUDIENCES = ("student", "instructor")
@@ -74,7 +75,7 @@ def make_zip(audience: str) -> Path:
     """Write an archive and return where it is."""
     DOWNLOADS.mkdir(parents=True, exist_ok=True)
     path = DOWNLOADS / f"explman-{audience}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with unfinished(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, text in sorted(contents(audience).items()):
             entry = zipfile.ZipInfo(f"explman-{audience}/{name}", LONG_AGO)
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16

@@ -1,5 +1,6 @@
 """Write an exam and, apart, its key into a folder."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from bookkit.exam.draw import Exam
@@ -7,7 +8,7 @@ from bookkit.exam.platforms import gift, qti
 from bookkit.exam.sheets import exam_sheet, key_sheet
 from bookkit.paper.pdf import print_page
 from bookkit.places import EXAMS
-from explman_lite.results import unfinished
+from explman_lite.results import make_folder, unfinished
 
 FORMATS = ("html", "pdf", "gift", "qti")
 
@@ -49,9 +50,10 @@ def make_exam(exam: Exam, form: str = "html", folder: Path = EXAMS) -> tuple[Pat
             contents = {f"{name}-qti.zip": qti(exam), f"{name}-key.html": key.encode()}
         case _:
             raise ValueError(f"the format must be one of {', '.join(FORMATS)}, got {form!r}")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     first, second = (folder / file for file in contents)
-    for path, content in zip((first, second), contents.values(), strict=True):
-        with unfinished(path) as temporary:
-            temporary.write_bytes(content)
+    # Both are written before either has its name: an exam without its key is of no use.
+    with ExitStack() as both:
+        for path, content in zip((first, second), contents.values(), strict=True):
+            both.enter_context(unfinished(path)).write_bytes(content)
     return first, second

@@ -72,7 +72,7 @@ def blank_page() -> Iterator[Page]:
     """Open a page in the Chromium of the system."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
-        raise SystemExit("No Chromium found: install it (Debian: apt install chromium).")
+        raise OSError("no Chromium found: install it (Debian: apt install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         page = browser.new_page()
@@ -102,7 +102,7 @@ def make_pdf(path: Path = PDF) -> Path:
         The same.
     """
     if not (HTML / "index.html").is_file():
-        raise SystemExit("There is no book yet: run `make book` first.")
+        raise OSError("there is no book yet: run `make book` first")
     text, titles = sheets()
 
     def give(route: Route) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import nbformat
 from bs4 import BeautifulSoup
 
-from bookkit.chapters import alt_in, described, has_tag, read
+from bookkit.chapters import alt_in, described, read
 from bookkit.places import ROOT
 from bookkit.recorded.numbers import filled
-from bookkit.slides.outputs import TAG, code_of, displayed, gallery, group_of, highlighted, refill
+from bookkit.slides.outputs import code_of, displayed, gallery, group_of, highlighted, refill
 from bookkit.slides.pieces import Piece
 
 CAPTION = 20
@@ -49,7 +49,7 @@ def chosen(html: str, choice: str) -> str:
     """Leave some pictures of a gallery, in rows no longer than before."""
     numbers = numbers_of(choice)
     page, group, figures, columns = group_of(html)
-    if "frame-slider" in html or max(numbers) > len(figures):
+    if "frame-slider" in html or not set(numbers) <= set(range(1, len(figures) + 1)):
         raise ValueError(f"of {len(figures)} pictures {choice!r} cannot be chosen")
     refill(group, figures, [figures[number - 1] for number in numbers])
     group["data-columns"] = str(min(len(numbers), columns))
@@ -66,8 +66,8 @@ def shown(path: Path, name: str, choice: str) -> Iterator[Piece]:
             yield gallery(chosen(described(data["text/html"], alt), choice), CAPTION)
         elif output.output_type != "stream":
             yield from displayed(data, alt, CAPTION)
-    if has_tag(cell, TAG):
-        yield highlighted(code_of(cell))
+    if code := code_of(cell):
+        yield highlighted(code)
 
 
 def text_of(cell: nbformat.NotebookNode) -> str:

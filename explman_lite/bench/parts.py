@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,12 +17,15 @@ from explman_lite.bench.jobs import Job
 from explman_lite.results import provenance, write_atomically
 
 _MANIFEST = "run.json"
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP}
+"""What file systems without locks answer."""
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Keep other commands away from a folder until this one ends or its process dies."""
     # A lock that is no more than a file, which others fall back to, would outlive its process.
+    # The file of this one may go while it is held: who waits for it sees that, and makes another.
     lock = FileLock(folder.with_name(f".{folder.name}.lock"), fallback_to_soft=False)
     try:
         lock.acquire(timeout=0)
@@ -30,14 +34,16 @@ def alone(folder: Path) -> Iterator[None]:
             f"another command is at work on {str(folder)!r}: wait for its end, or choose another "
             "folder"
         ) from None
-    except OSError:
-        pass  # there are file systems without locks
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise OSError(f"{lock.lock_file!r} cannot be locked: {error.strerror}") from error
     try:
         yield
     finally:
-        with suppress(OSError):
-            Path(lock.lock_file).unlink()
-        lock.release()
+        if lock.is_locked:
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
+            lock.release()
 
 
 class Parts:

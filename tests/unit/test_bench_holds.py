@@ -19,6 +19,8 @@ import forks
 import pandas as pd
 import pytest
 
+from explman_lite.bench.parts import alone
+
 PAIRS, PARTS = 6, "tiny-first6.parts"
 GOES_ON = "and the same command goes on from there"
 
@@ -139,6 +141,15 @@ def test_a_folder_that_nobody_may_write_to_is_a_sentence(start):
         process = start(out, user=0 if os.getuid() else 65534)
         assert said(process).endswith(f"{str(out)!r} is no folder to write to: Permission denied")
         assert process.exitcode == 2
+
+
+def test_a_lock_that_cannot_be_taken_is_a_sentence(tmp_path):
+    """It is another user's, or not even a file."""
+    (tmp_path / ".tiny.lock").mkdir()
+    problem = r"tiny\.lock' cannot be locked: Is a directory$"
+    with pytest.raises(OSError, match=problem), alone(tmp_path / "tiny"):
+        pytest.fail("went in nevertheless")
+    assert (tmp_path / ".tiny.lock").is_dir()
 
 
 def test_two_commands_on_one_folder_do_not_mix(start, tmp_path, whole):

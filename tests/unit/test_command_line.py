@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from explman_lite import attack
 from explman_lite.__main__ import METHODS, main
+from explman_lite.attack import search
 
 KINDS = {(card.points is None, card.fit is None): method for method, card in METHODS.items()}
 """A method of each kind: as it is, with a number of points, fitted to pictures first."""
@@ -188,6 +189,24 @@ def test_ctrl_c_is_a_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("explman_lite.__main__.load_model", interrupt)
     assert main(["manipulate", "coffee", "text:no", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "explman_lite: error: interrupted\n"
+
+
+def test_an_attack_ended_by_ctrl_c_is_written_and_says_so(tmp_path, capsys, monkeypatch):
+    differentiate = search.Search._differentiate
+
+    def interrupt(self, step, *rest):
+        if step == 2:
+            raise KeyboardInterrupt
+        return differentiate(self, step, *rest)
+
+    monkeypatch.setattr(search.Search, "_differentiate", interrupt)
+    status = main(["manipulate", "coffee", "text:no", "--out", str(tmp_path), *QUICK, "--steps=5"])
+    assert status == 130
+    printed = capsys.readouterr()
+    assert printed.err.endswith("explman_lite: error: interrupted after 2 of 5 steps\n")
+    assert "Wrote" in printed.out
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["interrupted"] and summary["steps"] == 2
 
 
 @pytest.mark.parametrize("device", ["foo", "cuda:99", "meta"])
