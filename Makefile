@@ -87,7 +87,7 @@ lock: ## write requirements.lock anew from a clean environment
 	.venv-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
 	rm -rf .venv-lock
 
-dist: $(TESTABLE) ## build what a release uploads to PyPI, in dist, and list what it was tested with
+dist: $(TESTABLE) ## build what a release uploads to PyPI, in dist, and install and try it
 	rm -rf dist
 	$(BIN)/nox -s dist
 
