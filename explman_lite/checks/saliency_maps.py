@@ -95,18 +95,26 @@ def depends_on_neighbours(answer: Callable[[Callable[[Tensor], Tensor]], Any]) -
     >>> el.checks.depends_on_neighbours(lambda scale: True)
     ✗ Your test accuses a function that scales each map by its own mean.
     """
-    innocent: Callable[[Tensor], Tensor] = scale_to_mean_one
-    suspects = {
-        "Your test accuses a function that scales each map by its own mean.": innocent,
+    own = scale_to_mean_one
+    innocent: dict[str, Callable[[Tensor], Tensor]] = {
+        "Your test accuses a function that scales each map by its own mean.": own,
+        "Your test accuses a function that divides each map by its own largest value. That the "
+        "means are not 1 proves nothing: compare what a map gets in the batch with what it gets "
+        "alone.": lambda maps: maps / maps.amax(dim=(1, 2), keepdim=True),
+    }
+    guilty: dict[str, Callable[[Tensor], Tensor]] = {
         "Your test lets through a function that divides by the mean of the whole batch. One map, "
         "equal maps or maps of about equal mean cannot reveal it: take maps of clearly different "
         "mean.": lambda maps: maps / maps.mean(),
         "Your test lets through a function that divides every map by the mean of the first. The "
         "first map gets its due, so compare the others too.": lambda maps: maps / maps[0].mean(),
+        "Your test lets through a function that scales each map to mean 1 and then blends it with "
+        "the others. The means stay 1, so compare the values themselves, of maps that differ in "
+        "more than their size.": lambda maps: (own(maps) + own(maps).mean(dim=0)) / 2,
     }
-    praise = "Right: your test accuses both guilty functions and spares the innocent one."
-    for sentence, scale in suspects.items():
-        exercise = Exercise(scale is not innocent, praise, {}, otherwise=sentence, same=eq)
+    praise = "Right: your test accuses the three guilty functions and spares the two innocent ones."
+    for sentence, scale in (innocent | guilty).items():
+        exercise = Exercise(sentence in guilty, praise, {}, otherwise=sentence, same=eq)
         if not (verdict := judge(partial(_said, answer, scale), exercise.compare)):
             return verdict
     return verdict

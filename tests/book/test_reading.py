@@ -12,6 +12,8 @@ MOST_CELLS, MOST_WORDS = 50, 3500
 NO_PROSE = re.compile(r"!\[.*?\]|```.*?```", re.DOTALL)
 """Descriptions of drawings, and the code of solutions."""
 END_OF_QUESTION = re.compile(r"What happened\?|^#+ ", re.MULTILINE)
+CHECK = re.compile(r"^\s*assert |\"Checked", re.MULTILINE)
+"""What says the answer in the source of a cell."""
 FOLDED = {"hide-input": "source_hidden", "hide-output": "outputs_hidden"}
 """What a tag says to the book, in the words of Jupyter."""
 
@@ -41,8 +43,9 @@ def test_what_answers_a_prediction_is_folded(cells):
         if cell.cell_type != "code":
             *ended, rest = END_OF_QUESTION.split(cell.source)
             asked = "Predict, then reveal" in rest or (asked and not ended)
-        elif asked and cell.outputs:
-            assert has_tag(cell, "hide-output"), cell.source
+        elif asked or has_tag(cell, "hide-output"):
+            assert not cell.outputs or has_tag(cell, "hide-output"), cell.source
+            assert not CHECK.search(cell.source) or has_tag(cell, "hide-input"), cell.source
 
 
 def test_jupyter_folds_what_the_book_folds(cells):

@@ -47,6 +47,10 @@ def notices(scale, maps, sample):
     return not torch.allclose(scale(maps)[sample], scale(maps[sample : sample + 1])[0])
 
 
+def has_mean_one(maps):
+    return torch.allclose(maps.mean(dim=(1, 2)), torch.ones(len(maps)))
+
+
 def shares(inputs, weight, relevance):
     parts = (inputs.unsqueeze(1) * weight).clamp(min=0)
     return (parts / parts.sum(dim=2, keepdim=True) * relevance.unsqueeze(2)).sum(dim=1)
@@ -169,6 +173,11 @@ WRONG = {
         "One map": lambda scale: notices(scale, maps_of_size(3.0), 0),
         "equal maps": lambda scale: notices(scale, maps_of_size(3.0)[[0, 0]], 1),
         "mean of the first": lambda scale: notices(scale, maps_of_size(1.0, 9.0), 0),
+        "largest value": lambda scale: not has_mean_one(scale(maps_of_size(1.0, 9.0, 0.1))),
+        "blends": lambda scale: notices(scale, maps_of_size(1.0, 9.0).mean((1, 2), True), 1),
+        "The means stay 1": lambda scale: notices(
+            lambda maps: scale(maps).mean(dim=(1, 2)), maps_of_size(1.0, 9.0), 1
+        ),
     },
     "loss_per_sample": {
         "whole batch": lambda attributions, *given: attributions.mean(),
