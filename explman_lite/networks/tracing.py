@@ -83,6 +83,8 @@ def trace(model: nn.Module, reserved: type[nn.Module]) -> Trace:
     modules = {tracer.name_of(path): module for path, module in model.named_modules()}
     plain = fx.Graph()  # which knows nothing of this tracer when it is stored
     plain.output(plain.graph_copy(graph, {}))
+    for node in plain.nodes:
+        node.type = None  # a word, if anything, which PyTorch 2.4 cannot store
     return Trace(plain, {**modules, **tracer.added}, values)
 
 
