@@ -582,7 +582,7 @@ def test_the_table_of_chapter_6_is_the_recorded_one():
     (chapter,) = [path for path in NOTEBOOKS if path.stem == "06_robust_training"]
     (cell,) = [cell for cell in read(chapter).cells if cell.id == "buys"]
     rows = [line.strip("| ").split(" | ") for line in cell.source.splitlines() if "%" in line]
-    shown = [row[1:] for row in rows if len(row) == 5]
+    shown = [row[2:] for row in rows if len(row) == 6]
     known, groups = robust.networks(), robust.by_network()
     assert shown == [
         [

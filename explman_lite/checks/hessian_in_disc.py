@@ -12,6 +12,11 @@ from torch import Tensor
 from explman_lite.checks.random_numbers import uniform
 from explman_lite.checks.verdict import Verdict, judge, passed, wrong
 
+RINGS, DIRECTIONS = 5, 49
+"""Where a disc is searched for a large Hessian."""
+BETWEEN_SAMPLES = 1.02
+"""How many times the largest norm found a bound is on average; below, it looks sampled itself."""
+
 
 def local_bound(answer: Callable[[Tensor, Tensor, float, Tensor, float], Any]) -> Verdict:
     """Check a reader's bound on the Hessian of a one-layer network within a disc.
@@ -62,6 +67,8 @@ def local_bound(answer: Callable[[Tensor, Tensor, float, Tensor, float], Any]) -
                 )
         everywhere = [beta * global_bound for beta, _, _ in cases]
         loose, looser = _mean_ratio(found, largest), _mean_ratio(everywhere, largest)
+        if loose < BETWEEN_SAMPLES:
+            return wrong("That looks sampled: what holds *between* your points?")
         if loose > looser / 2:
             return wrong(
                 "True, but hardly better than the bound for the whole plane: which units can bend "
@@ -69,7 +76,9 @@ def local_bound(answer: Callable[[Tensor, Tensor, float, Tensor, float], Any]) -
             )
         ours = [_disc_bound(inner, outer, *case) for case in cases]
         return passed(
-            f"Right: never too small, and on average {loose:.2f} times the largest norm that was "
+            f"Right, as far as one can look: no counterexample at {RINGS * DIRECTIONS} points of "
+            f"each of {len(cases)} discs (only a proof makes it a bound), and on average "
+            f"{loose:.2f} times the largest norm that was "
             f"found (the bound for the whole plane: {looser:.1f} times, ours: "
             f"{_mean_ratio(ours, largest):.2f})."
         )
@@ -87,9 +96,9 @@ def _largest_norm(
     inner: Tensor, outer: Tensor, beta: float, centre: Tensor, radius: float
 ) -> float:
     """Find the largest norm of the Hessian on rings and rays of a disc."""
-    angles = torch.linspace(0, 2 * math.pi, 49, dtype=torch.float64)
+    angles = torch.linspace(0, 2 * math.pi, DIRECTIONS, dtype=torch.float64)
     ring = torch.stack([angles.cos(), angles.sin()], dim=1)
-    points = torch.cat([centre + radius * share * ring for share in (0, 0.25, 0.5, 0.75, 1)])
+    points = torch.cat([centre + radius * share * ring for share in torch.linspace(0, 1, RINGS)])
     weights = outer * _bump(points @ inner.T, beta)
     hessians = torch.einsum("nu,ui,uj->nij", weights, inner, inner)
     return float(torch.linalg.matrix_norm(hessians, 2).max())

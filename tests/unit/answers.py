@@ -96,6 +96,16 @@ def in_disc(weights, outer, beta, centre, radius, signs=False):
     return max(torch.linalg.matrix_norm((weights.T * part) @ weights, 2).item() for part in parts)
 
 
+def sampled(weights, outer, beta, centre, radius):
+    angles = torch.linspace(0, 2 * math.pi, 148)[:-1].to(weights)
+    ring = torch.stack([angles.cos(), angles.sin()], dim=1)
+    points = torch.cat([centre + radius * share / 20 * ring for share in range(21)])
+    slopes = torch.sigmoid(beta * points @ weights.T)
+    bends = outer * beta * slopes * (1 - slopes)
+    hessians = torch.einsum("nu,ui,uj->nij", bends, weights, weights)
+    return torch.linalg.matrix_norm(hessians, 2).max().item()
+
+
 def by_autograd(w, x, beta):
     outputs = torch.nn.functional.softplus(x.requires_grad_() @ w, beta=(beta / w.norm()).item())
     return torch.autograd.grad(outputs.sum(), x)[0]
@@ -259,6 +269,7 @@ WRONG = {
     "local_bound": {
         "whole plane": lambda w, outer, beta, *disc: beta / 4 * (outer.abs() @ w.square().sum(1)),
         "No bound": lambda *given: 0.2 * in_disc(*given),
+        "looks sampled": lambda *given: 1.01 * sampled(*given),
         "not finite": lambda *given: math.inf,
     },
     "noise_of_beta": {
