@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from forwards import Forward
+from forwards import Forward, needs_newer_torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from untrained import TORCHVISION, untrained
@@ -85,6 +85,7 @@ COMPUTED = {
 }
 
 
+@needs_newer_torch
 @pytest.mark.parametrize("forward", COMPUTED.values(), ids=COMPUTED.keys())
 def test_prepare_takes_functions_with_computed_and_named_arguments(forward, images):
     model = Forward(forward)

@@ -143,7 +143,7 @@ def test_where_numbers_are_equal_their_maximum_may_be_any(raw):
 
 
 NOISES = {
-    "frozen": lambda _, h: h + 0.1 * torch.randn(4, 1, 1, dtype=h.dtype),
+    "frozen": lambda _, h: h + 0.1 * torch.randn(4, 1, 1).double(),
     "traced": lambda _, h: h + 0.1 * torch.randn_like(h),
     "dropout": lambda _, h: nn.functional.dropout(h),
     "numpy": lambda _, h: h + np.random.rand(),  # noqa: NPY002

@@ -11,6 +11,7 @@ import zennit.rules
 import zennit.torchvision
 import zennit.types
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
+from forwards import needs_newer_torch
 from torch import nn
 from untrained import untrained
 
@@ -318,6 +319,7 @@ def test_the_walk_goes_on_from_one_of_several_outputs():
     torch.testing.assert_close(el.GuidedBackprop()(model, images, classes), expected)
 
 
+@needs_newer_torch
 def test_a_layer_with_several_outputs_that_are_taken_together_is_named():
     with pytest.raises(ValueError, match=r"no rule for the layer 'chunk'.* and 'cat' takes them"):
         el.GuidedBackprop()(
