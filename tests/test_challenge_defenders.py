@@ -79,7 +79,16 @@ def test_what_is_printed_is_no_answer(cage):
     np.testing.assert_array_equal(found, IMAGE[0, 1].numpy() + np.float32(3))
 
 
-def test_noise_is_drawn_from_the_seed_of_the_judge(cage):
+def test_the_seed_of_the_judge_stays_with_it(cage):
+    """Code that knew it could compute the judge's noise and remove it."""
+    source = "import torch\ndef explain(*given): return torch.full((64, 64), torch.initial_seed())"
+    own = tool.Here(tool.function_of(source), NETWORK, EPSILON, seed=5)
+    for defender in (own, Caged(cage, source, 5)):
+        found = defender.explain(IMAGE, 3)
+        assert (found == found[0, 0]).all() and found[0, 0] != 5
+
+
+def test_noise_is_drawn_from_the_seed(cage):
     body = "import numpy, random\nr = random.random() + numpy.random.rand()\n"
     body += "return torch.rand(64, 64) + r"
     first, again, other = (cage.explain(code(body), IMAGE, 3, seed) for seed in (1, 1, 2))
