@@ -55,11 +55,34 @@ HOSTILE = {
     "closes its pipe": ("os.close(3)\nreturn image[0, 0]", "its process ended before"),
     "writes a file": ("with open('map', 'w') as f: f.write('x' * 99)", "File too large"),
     "asks for more": (
-        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
-        "os.setuid(12345)\nresource.setrlimit(resource.RLIMIT_DATA, (-1, -1))",
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))",
         "it raised (PermissionError|ValueError)",
     ),
+    "looks for the question": (
+        "frame = sys._getframe()\n"
+        "while frame and 'request' not in frame.f_locals: frame = frame.f_back\n"
+        "raise ValueError(frame)",
+        "it raised ValueError: None",
+    ),
 }
+LINUX = {
+    "writes into the pipe of the judge": (
+        "pipe = os.open(f'/proc/{os.getppid()}/fd/1', os.O_WRONLY)\n"
+        "reply = b'm' + torch.full((64, 64), 7, dtype=torch.float64).numpy().tobytes()\n"
+        "os.write(pipe, len(reply).to_bytes(8, 'little') + reply)",
+        "it raised PermissionError",
+    ),
+    "reads the memory of the judge": (
+        "open(f'/proc/{os.getppid()}/mem', 'rb')",
+        "it raised PermissionError",
+    ),
+    "is root": (
+        "import subprocess\nprogram = ['grep', 'CapEff', '/proc/self/status']\n"
+        "raise ValueError(int(subprocess.check_output(program).split()[1], 16))",
+        "it raised ValueError: 0$",
+    ),
+}
+HOSTILE |= LINUX if sys.platform == "linux" else {}
 
 
 @pytest.mark.parametrize(("body", "sentence"), HOSTILE.values(), ids=HOSTILE)
@@ -101,6 +124,24 @@ def test_nothing_is_remembered_from_picture_to_picture(cage):
     body += "return torch.full((64, 64), float(len(seen)))"
     for _ in range(2):
         assert (cage.explain(code(body), IMAGE, 3, seed=0) == 1).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs processes that adopt others")
+def test_nothing_outlives_its_answer(cage):
+    """Not even what left the group of its parent, and left something behind itself."""
+    body = (
+        "end, pipe = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    os.fork()\n"
+        "    os.write(pipe, os.getpid().to_bytes(8, 'little'))\n"
+        "    import time; time.sleep(60)\n"
+        "left = [int.from_bytes(os.read(end, 8), 'little') for _ in range(2)]\n"
+        "return torch.tensor(left, dtype=torch.float64).repeat(64, 32)"
+    )
+    for process in cage.explain(code(body), IMAGE, 3, seed=0)[0, :2]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(process), 0)
 
 
 SNOOP = """

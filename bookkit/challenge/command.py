@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bookkit.challenge import new, report, score, tool
-from bookkit.challenge.cage import Limits
+from bookkit.challenge.cage import Limits, hide
 from bookkit.challenge.defenders import LIMITS
 from explman_lite.results import make_folder
 from explman_lite.validation import check_count
@@ -83,6 +83,8 @@ def _score(options: argparse.Namespace) -> None:
     tool.load(options.folder / new.PUBLIC)  # before a folder is made under a misspelt name
     folder = options.out or options.folder
     make_folder(folder)
+    if options.run_defenders:
+        hide()
     command = shlex.join(["python", "-m", "bookkit", *sys.argv[1:]])
     results = score.judge_all(
         options.folder,
