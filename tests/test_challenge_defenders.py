@@ -222,12 +222,27 @@ def dice(seed: float, image):
 
 def noise(model, image, label):
     """Show noise that belongs to the network and to the picture's last digits."""
-    return dice(weight_sum(model) + image.double().sum().item(), image)
+    return dice(weight_sum(model) + image[..., :9].double().sum().item(), image)
 
 
 def fixed(model, image, label):
     """Show noise that belongs to the network."""
     return dice(weight_sum(model), image)
+
+
+def by_label(model, image, label):
+    """Show noise that belongs to the network and to the label."""
+    return dice(weight_sum(model) + label, image)
+
+
+def by_class(model, image, label):
+    """Show noise that belongs to the network and to what it sees."""
+    return dice(weight_sum(model) + model(image).argmax().item(), image)
+
+
+def by_colour(model, image, label):
+    """Show noise that belongs to the network and to how bright a picture is."""
+    return dice(weight_sum(model) + round(4 * image.mean().item()), image)
 
 
 @pytest.fixture(scope="module")
@@ -273,12 +288,61 @@ def test_a_forgery_that_succeeds_costs_all_the_gain(judge):
     ("function", "reason"),
     [
         (brightness, "the same for a network whose weights were shuffled"),
-        (fixed, "the same for every picture"),
+        *(
+            (function, "the same for a picture that was mirrored and moved")
+            for function in (fixed, by_label, by_class, by_colour)
+        ),
         (noise, "do not survive noise of 2 grey levels"),
     ],
 )
 def test_what_explains_nothing_is_not_ranked(function, reason, judge):
     assert reason in tool.objection(judge(here(function)))
+
+
+HONEST = {
+    "gradient": el.Gradient(),
+    "SmoothGrad": el.SmoothGrad(5),
+    "β-smoothing": el.BetaSmoothing(el.Gradient(), beta=2.0),
+    "LRP": el.LRP(),
+    "Grad-CAM": el.GradCAM(),
+}
+
+
+class Unharmed(tool.Here):
+    """Is attacked by somebody who changes a pixel and no more, which is quick."""
+
+    def forge(self, image, label, lender, other):
+        found = as_pixels(image)[0]
+        found[0, 0, 0] ^= 1
+        return found
+
+
+@pytest.mark.parametrize("explainer", HONEST.values(), ids=HONEST)
+def test_what_explains_is_ranked(explainer, judge):
+    def explain(model, image, label):
+        return el.relevance_map(explainer(model, image, label))[0]
+
+    assert not tool.objection(judge(Unharmed(explain, NETWORK, EPSILON, 5)))
+
+
+class Idle(tool.Here):
+    """Answers in place of the attacker, with the picture as it was."""
+
+    def forge(self, image, label, lender, other):
+        return as_pixels(image)[0]
+
+
+def test_what_was_not_attacked_is_not_ranked(judge):
+    assert "nothing was attacked" in tool.objection(judge(Idle(gradient, NETWORK, EPSILON, 5)))
+
+
+def test_pictures_are_moved_so_that_they_keep_their_class(judge):
+    moved = judge.pictures["moved"]
+    assert judge.same_class.all() and judge._classes(moved) == judge.labels
+    honest = judge.pictures["honest"]
+    assert (moved.flatten(1).sort().values == honest.flatten(1).sort().values).all()
+    assert (moved != honest).any(dim=(1, 2, 3)).all()
+    assert not tool.DefenderJudge._moved(judge, torch.rand_like(honest))[1].all()
 
 
 class Liar(tool.Here):
@@ -289,7 +353,7 @@ class Liar(tool.Here):
 
 
 def test_a_forgery_out_of_bounds_is_brought_back(judge):
-    forged = as_pixels(judge._forged_by(Liar(gradient, NETWORK, EPSILON, 5)))
+    forged = as_pixels(judge._forged_by(Liar(gradient, NETWORK, EPSILON, 5))[0])
     assert np.abs(forged.astype(int) - judge.pixels).max() <= EPSILON
 
 
@@ -303,7 +367,7 @@ def test_each_picture_is_asked_about_once_in_an_order_that_tells_nothing(judge):
 
     judge(Listener(gradient, NETWORK, EPSILON, 5))
     honest = [picture.tobytes() for picture in judge.pixels]
-    assert len(Listener.asked) == 6 * 3
+    assert len(Listener.asked) == 7 * 3
     assert Listener.asked[:3] != honest, "in the order of the pictures"
 
 

@@ -314,7 +314,7 @@ def _defenders(
 
     def measured(team: str, defender: tool.Defender, ranked: bool = True, file: str = "") -> Entry:
         rows = judge(defender)
-        columns = {name: rows[name].mean() for name in ("gain", "shuffled", "other", "steady")}
+        columns = {name: rows[name].mean() for name in ("gain", "shuffled", "moved", "steady")}
         columns["attacker"] = rows["attacker"].mode()[0]
         reason = tool.objection(rows)
         note = f"not ranked: {reason}" if reason else ""

@@ -26,6 +26,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,8 +52,10 @@ METHODS = ("GradientTimesInput", "IntegratedGradients", "SmoothGrad")
 POINTS = 10
 """At how many points a judge's second method evaluates the network."""
 ALIKE, STEADY = 0.8, 0.2
-"""How like one another a defender's maps may be for other weights or another picture, and how like
+"""How like one another a defender's maps may be for other weights or a moved picture, and how like
 they must be with noise: what fails here explains nothing, and is not ranked."""
+_QUARTERS = (2, 1, 3, 0)
+"""By how much of its size a picture is moved, the farthest first."""
 DIRECT = 20
 """Steps of the attacker who knows the defender."""
 LONGEST_CODE = 20_000
@@ -434,22 +437,26 @@ class DefenderJudge:
         self.model = el.load_model(network)
         self.pixels, self.epsilon, self.seed = pixels, epsilon, seed
         images = as_images(pixels)
-        self.pictures = {"honest": images, "shuffled": images, "noisy": with_noise(images, seed)}
+        self.labels = self._classes(images)
+        moved, self.same_class = self._moved(images)
+        self.pictures = {"honest": images, "shuffled": images, "moved": moved}
+        self.pictures |= {"noisy": with_noise(images, seed)}
         self.pictures |= {name: as_images(forged) for name, forged in forgeries.items()}
         self.attackers = [*forgeries, "direct"]
-        self.labels = self._classes(images)
 
     def __call__(self, defender: Defender) -> pd.DataFrame:
         """Attack an explainer, ask it for each map on its own in random order, and compare.
 
         Of each picture it is said how much nearer its map comes to that of the lender (``gain``,
         by the best forgery, and ``attacker``, whose it was), and how alike the maps are of the
-        trained and of a shuffled network (``shuffled``), of this picture and its lender
-        (``other``), and without and with noise (``steady``). Of signed maps the sizes count.
+        trained and of a shuffled network (``shuffled``), before and after the picture was moved
+        (``moved``; NaN if it never keeps its class), and without and with noise (``steady``). Of
+        signed maps the sizes count. Last, whether the direct attack changed it (``attacked``).
         """
         count = len(self.labels)
         with one_thread():
-            pictures = self.pictures | {"direct": self._forged_by(defender)}
+            direct, attacked = self._forged_by(defender)
+            pictures = self.pictures | {"direct": direct}
             asked = [(name, number) for name in pictures for number in range(count)]
             order = np.random.default_rng(self.seed).permutation(len(asked))
             found = {}
@@ -468,13 +475,17 @@ class DefenderJudge:
                 "gain": gains.max(axis=1).clip(lower=0),
                 "attacker": gains.idxmax(axis=1),
                 "shuffled": likeness(honest, maps["shuffled"]).numpy(),
-                "other": before.numpy(),
+                "moved": likeness(honest, maps["moved"]).where(self.same_class, math.nan).numpy(),
                 "steady": likeness(honest, maps["noisy"]).numpy(),
+                "attacked": attacked,
             }
         )
 
-    def _forged_by(self, defender: Defender) -> Tensor:
-        """Forge each picture with what the explainer shows; where the class is lost, keep it."""
+    def _forged_by(self, defender: Defender) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Forge each picture with what the explainer shows; where the class is lost, keep it.
+
+        Also returned is which pictures the attack changed at all.
+        """
         images, forged = self.pictures["honest"], self.pixels.copy()
         for n, label in enumerate(self.labels):
             lender = (n + 1) % len(images)
@@ -484,7 +495,21 @@ class DefenderJudge:
             change = found.astype(int) - self.pixels[n]
             forged[n] = self.pixels[n] + change.clip(-self.epsilon, self.epsilon)
         kept = torch.tensor(self._classes(as_images(forged))) == torch.tensor(self.labels)
-        return torch.where(kept.view(-1, 1, 1, 1), as_images(forged), images)
+        attacked = (forged != self.pixels).any(axis=(1, 2, 3))
+        return torch.where(kept.view(-1, 1, 1, 1), as_images(forged), images), attacked
+
+    def _moved(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mirror pictures and move them by quarters of their size, and say which keep their class.
+
+        What leaves on one side comes back on the other. Each picture is moved in the first of
+        several ways that keeps its class: what shows dice for each class must not be saved by
+        another class.
+        """
+        quarter, labels = images.shape[-1] // 4, torch.tensor(self.labels)
+        shifts = [(quarter * down, quarter * right) for down, right in product(_QUARTERS, repeat=2)]
+        ways = torch.stack([images.flip(3).roll(shift, (2, 3)) for shift in shifts])
+        kept = torch.stack([torch.tensor(self._classes(way)) == labels for way in ways])
+        return ways[kept.int().argmax(dim=0), torch.arange(len(images))], kept.any(dim=0)
 
     def _classes(self, images: Tensor) -> list[int]:
         with one_thread(), torch.no_grad():
@@ -501,10 +526,12 @@ def objection(rows: pd.DataFrame) -> str:
     """Say why maps explain nothing, if so."""
     if rows["shuffled"].mean() > ALIKE:
         return "it shows the same for a network whose weights were shuffled"
-    if rows["other"].mean() > ALIKE:
-        return "it shows the same for every picture"
+    if rows["moved"].mean() > ALIKE:
+        return "it shows the same for a picture that was mirrored and moved"
     if rows["steady"].mean() < STEADY:
         return f"its maps do not survive noise of {255 * NOISE:g} grey levels"
+    if not rows["attacked"].any():
+        return "nothing was attacked: no pixel was changed"
     return ""
 
 
