@@ -1,9 +1,11 @@
 """A challenge from its making to its table of results, as lecturer and students go through it."""
 
+import io
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -77,8 +79,18 @@ def submissions(folder, tmp_path_factory) -> Path:
     np.save(parent / "Far.npy", challenge.pixels // 2)
     for name in ("twice", "a student/Twice"):
         np.save(parent / f"{name}.npy", challenge.pixels)
-    for name in ("=cmd.npy", "<b>.npy", "notes.docx", ".DS_Store", "bad\udcff.npy"):
+    for name in (
+        "=cmd.npy",
+        "<b>.npy",
+        "a;=1+1\t=2.npy",
+        "notes.docx",
+        ".DS_Store",
+        "bad\udcff.npy",
+    ):
         (parent / name).write_bytes(b"")
+    np.save(parent / "Our Starter.npy", challenge.pixels)
+    (parent / ".checkpoints").mkdir()
+    np.save(parent / ".checkpoints" / "Good.npy", challenge.pixels)
     (parent / "link").symlink_to(folder, target_is_directory=True)
     tool.pack(folder / "public" / "defender.py", "Smooth", challenge, parent)
     (parent / "Broken.py").write_text("def explain(model, image, label):\n    return label\n")
@@ -94,7 +106,7 @@ def results(folder, submissions):
 
 def test_the_public_half_says_nothing_of_the_secret_one(folder):
     public, secret = folder / "public", folder / "secret"
-    names = {path.relative_to(public).as_posix() for path in public.rglob("*.*")}
+    names = {path.relative_to(public).as_posix() for path in public.rglob("*") if path.is_file()}
     assert names == {
         *("README.txt", "attack.py", "challenge.json", "challenge.py", "defender.py", "pairs.npz"),
         *(f"{kind}/{number}.png" for kind in ("pictures", "targets") for number in (1, 2)),
@@ -106,7 +118,7 @@ def test_the_public_half_says_nothing_of_the_secret_one(folder):
     assert not any((a == b).all() for a in shown for b in unseen)
 
 
-def test_the_seed_draws_the_public_half_only(folder, tmp_path, monkeypatch):
+def test_the_seed_draws_the_public_half_only(folder):
     model = el.load_model(new.NETWORK)
     first, again, other = (
         new._draw(model, np.random.default_rng(seed), 2, 64) for seed in (7, 7, 8)
@@ -114,12 +126,7 @@ def test_the_seed_draws_the_public_half_only(folder, tmp_path, monkeypatch):
     assert (first == again).all() and (first != other).any()
     assert (first == tool.load(folder / "public").pixels).all()
     seeds = {json.loads((folder / "secret" / "judge.json").read_text())["seed"]}
-    monkeypatch.setattr(new, "ATTACKERS", {})
-    monkeypatch.setattr(new.np, "stack", lambda arrays: arrays)
-    for number in range(2):
-        made = tmp_path / str(number)
-        new._write_secret(made, model, first, new._judge(np.random.default_rng()), 1)
-        seeds.add(json.loads((made / "judge.json").read_text())["seed"])
+    seeds |= {new._judge(np.random.default_rng()).seed for _ in range(2)}
     assert len(seeds) == 3
 
 
@@ -211,9 +218,11 @@ def test_what_is_refused_is_listed_with_a_sentence(results):
         "./Far.npy": "grey levels, and 8 are allowed",
         "./a student/Twice.npy": "several files of Twice",
         "./twice.npy": "several files of twice",
-        "./=cmd.npy": "not that of a team",
-        "./<b>.npy": "not that of a team",
-        "./bad?.npy": "not that of a team",
+        "./Our Starter.npy": "the judge has a line of that name",
+        "./=cmd.npy": "a team's name has up to 30 letters",
+        "./<b>.npy": "a team's name has up to 30 letters",
+        "./a;=1+1\t=2.npy": "a team's name has up to 30 letters",
+        "./bad?.npy": "a team's name has up to 30 letters",
         "./notes.docx": "ends in neither .npy nor .py",
         "./link": "ends in neither .npy nor .py",
         "./Broken.py": "asked for a forgery, it returned what has no gradient",
@@ -252,7 +261,8 @@ def test_results_are_a_table_and_a_page_of_its_own(results, tmp_path):
     assert len(table) == 6 + 2 + len(results.refused)
     assert table[table.team == "Good"]["rank"].item() == 1
     cells = table[["team", "file", "note"]].to_numpy().ravel()
-    assert not [cell for cell in cells if str(cell)[0] in "=+-@"], "a formula to a spreadsheet"
+    parts = [part for cell in cells for part in re.split(r"[;\t\r\n]", str(cell))]
+    assert not [part for part in parts if part[:1] in {*"=+-@"}], "a formula to a spreadsheet"
     found = Page(page.read_text("utf-8"))
     assert all(link.startswith("data:") for link in found.loaded)
     assert "script" not in found.tags and "b" not in found.tags
@@ -275,6 +285,9 @@ def test_code_is_run_only_if_asked_for(tmp_path):
         (["score", "{folder}/none", "{folder}"], "holds no challenge"),
         (["score", "{folder}", "{folder}/none"], "is no folder of submissions"),
         (["score", "{folder}", "{folder}", "--seconds", "0"], "seconds must be an integer"),
+        (["score", "{folder}", "{folder}", "--seconds", str(10**10)], "at most 86400 seconds"),
+        (["score", "{folder}", "{folder}", "--gigabytes", str(10**10)], "1024 gigabytes"),
+        (["score", "{folder}", "{folder}", "--out", __file__], "is no folder to write to"),
         (["pack", "{folder}", "{folder}/none.npy", "--team", "A"], "No such file"),
         (["pack", "{folder}", "{folder}/public/README.txt", "--team", "A"], "no .npy file"),
         (["new", "{folder}"], "is there already"),
@@ -287,6 +300,102 @@ def test_mistakes_get_a_sentence_and_exit_status_2(arguments, sentence, folder, 
     assert main(["challenge", *filled]) == 2
     assert sentence in capsys.readouterr().err
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["made"]
+
+
+DAMAGE = {
+    "cut off": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "one array": lambda content: (lambda file: (np.save(file, np.ones(3)), file.getvalue())[1])(
+        io.BytesIO()
+    ),
+    "changed": lambda content: content.replace(content[1000:1100], bytes(100)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("file", ["public/pairs.npz", "secret/hidden.npz"])
+def test_a_damaged_challenge_gets_a_sentence(file, damage, folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "made")
+    path = tmp_path / "made" / file
+    path.write_bytes(damage(path.read_bytes()))
+    assert main(["challenge", "score", str(tmp_path / "made"), str(tmp_path)]) == 2
+    assert f"{path.name} is damaged" in capsys.readouterr().err
+
+
+def test_a_judge_knows_its_methods():
+    with pytest.raises(ValueError, match=r"a judge's method is .*; got 'Guess'"):
+        Judge(0, 90, "Guess")
+
+
+def test_a_challenge_is_made_in_an_empty_folder_one_is_in(tmp_path, monkeypatch):
+    for name in ("_draw", "_try_starter"):
+        monkeypatch.setattr(new, name, lambda *given: np.zeros((2, 64, 64, 3), np.uint8))
+    for name in ("_write_public", "_write_secret"):
+        monkeypatch.setattr(new, name, lambda folder, *given: folder.mkdir(parents=True))
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert main(["challenge", "new", "."]) == 0
+    assert {path.name for path in Path().iterdir()} == {"public", "secret"}
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_one_submission_does_not_cost_the_others_their_results(folder, submissions, monkeypatch):
+    """The first round is written before the second; a cage that does not start refuses one file."""
+
+    class Broken:
+        def __init__(self, *given):
+            pass
+
+        def __enter__(self):
+            raise ValueError("the process did not start")
+
+        def __exit__(self, *given):
+            pass
+
+    monkeypatch.setattr(score, "Cage", Broken)
+    monkeypatch.setattr(score, "KNOWN", {})
+    written = []
+    results = score.judge_all(
+        folder,
+        submissions,
+        run_defenders=True,
+        progress=False,
+        after_round=lambda results: written.append(list(results.entries)),
+    )
+    assert written == [["forging"], ["forging", "defending"]]
+    assert results.refused["./Smooth.py"] == "the process did not start"
+
+
+def test_the_command_is_recorded_as_it_can_be_run(folder, tmp_path, monkeypatch):
+    arguments = ["challenge", "score", str(folder), str(tmp_path / "hand ins")]
+    arguments += ["--out", str(tmp_path / "out")]
+    (tmp_path / "hand ins").mkdir()
+    monkeypatch.setattr(sys, "argv", ["/somewhere/__main__.py", *arguments])
+    assert main(arguments) == 0
+    command = json.loads((tmp_path / "out" / "results.json").read_text())["command"]
+    assert shlex.split(command) == ["python", "-m", "bookkit", *arguments]
+
+
+def test_folders_that_cannot_be_read_are_listed(tmp_path, monkeypatch):
+    def walk(top, onerror, **rest):
+        onerror(PermissionError(13, "Permission denied", str(top / "locked")))
+        return iter(())
+
+    monkeypatch.setattr(score.os, "walk", walk)
+    refused: dict[str, str] = {}
+    score._sorted_out(tmp_path, refused, run_defenders=True)
+    assert refused == {"./locked": "it is a folder that cannot be read: Permission denied"}
+
+
+def test_lines_of_the_judge_are_no_names_of_teams(results):
+    own = {
+        entry.team for entries in results.entries.values() for entry in entries if not entry.file
+    }
+    own |= set(score.KNOWN)
+    for name in own:
+        with pytest.raises(tool.Refused):
+            tool.team_of(Path(f"{name.upper()}.npy"))
 
 
 def test_what_fails_half_way_leaves_nothing(tmp_path, monkeypatch):

@@ -55,11 +55,34 @@ HOSTILE = {
     "closes its pipe": ("os.close(3)\nreturn image[0, 0]", "its process ended before"),
     "writes a file": ("with open('map', 'w') as f: f.write('x' * 99)", "File too large"),
     "asks for more": (
-        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
-        "os.setuid(12345)\nresource.setrlimit(resource.RLIMIT_DATA, (-1, -1))",
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))",
         "it raised (PermissionError|ValueError)",
     ),
+    "looks for the question": (
+        "frame = sys._getframe()\n"
+        "while frame and 'request' not in frame.f_locals: frame = frame.f_back\n"
+        "raise ValueError(frame)",
+        "it raised ValueError: None",
+    ),
 }
+LINUX = {
+    "writes into the pipe of the judge": (
+        "pipe = os.open(f'/proc/{os.getppid()}/fd/1', os.O_WRONLY)\n"
+        "reply = b'm' + torch.full((64, 64), 7, dtype=torch.float64).numpy().tobytes()\n"
+        "os.write(pipe, len(reply).to_bytes(8, 'little') + reply)",
+        "it raised PermissionError",
+    ),
+    "reads the memory of the judge": (
+        "open(f'/proc/{os.getppid()}/mem', 'rb')",
+        "it raised PermissionError",
+    ),
+    "is root": (
+        "import subprocess\nprogram = ['grep', 'CapEff', '/proc/self/status']\n"
+        "raise ValueError(int(subprocess.check_output(program).split()[1], 16))",
+        "it raised ValueError: 0$",
+    ),
+}
+HOSTILE |= LINUX if sys.platform == "linux" else {}
 
 
 @pytest.mark.parametrize(("body", "sentence"), HOSTILE.values(), ids=HOSTILE)
@@ -79,7 +102,16 @@ def test_what_is_printed_is_no_answer(cage):
     np.testing.assert_array_equal(found, IMAGE[0, 1].numpy() + np.float32(3))
 
 
-def test_noise_is_drawn_from_the_seed_of_the_judge(cage):
+def test_the_seed_of_the_judge_stays_with_it(cage):
+    """Code that knew it could compute the judge's noise and remove it."""
+    source = "import torch\ndef explain(*given): return torch.full((64, 64), torch.initial_seed())"
+    own = tool.Here(tool.function_of(source), NETWORK, EPSILON, seed=5)
+    for defender in (own, Caged(cage, source, 5)):
+        found = defender.explain(IMAGE, 3)
+        assert (found == found[0, 0]).all() and found[0, 0] != 5
+
+
+def test_noise_is_drawn_from_the_seed(cage):
     body = "import numpy, random\nr = random.random() + numpy.random.rand()\n"
     body += "return torch.rand(64, 64) + r"
     first, again, other = (cage.explain(code(body), IMAGE, 3, seed) for seed in (1, 1, 2))
@@ -92,6 +124,24 @@ def test_nothing_is_remembered_from_picture_to_picture(cage):
     body += "return torch.full((64, 64), float(len(seen)))"
     for _ in range(2):
         assert (cage.explain(code(body), IMAGE, 3, seed=0) == 1).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs processes that adopt others")
+def test_nothing_outlives_its_answer(cage):
+    """Not even what left the group of its parent, and left something behind itself."""
+    body = (
+        "end, pipe = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    os.fork()\n"
+        "    os.write(pipe, os.getpid().to_bytes(8, 'little'))\n"
+        "    import time; time.sleep(60)\n"
+        "left = [int.from_bytes(os.read(end, 8), 'little') for _ in range(2)]\n"
+        "return torch.tensor(left, dtype=torch.float64).repeat(64, 32)"
+    )
+    for process in cage.explain(code(body), IMAGE, 3, seed=0)[0, :2]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(process), 0)
 
 
 SNOOP = """
@@ -172,12 +222,27 @@ def dice(seed: float, image):
 
 def noise(model, image, label):
     """Show noise that belongs to the network and to the picture's last digits."""
-    return dice(weight_sum(model) + image.double().sum().item(), image)
+    return dice(weight_sum(model) + image[..., :9].double().sum().item(), image)
 
 
 def fixed(model, image, label):
     """Show noise that belongs to the network."""
     return dice(weight_sum(model), image)
+
+
+def by_label(model, image, label):
+    """Show noise that belongs to the network and to the label."""
+    return dice(weight_sum(model) + label, image)
+
+
+def by_class(model, image, label):
+    """Show noise that belongs to the network and to what it sees."""
+    return dice(weight_sum(model) + model(image).argmax().item(), image)
+
+
+def by_colour(model, image, label):
+    """Show noise that belongs to the network and to how bright a picture is."""
+    return dice(weight_sum(model) + round(4 * image.mean().item()), image)
 
 
 @pytest.fixture(scope="module")
@@ -223,12 +288,61 @@ def test_a_forgery_that_succeeds_costs_all_the_gain(judge):
     ("function", "reason"),
     [
         (brightness, "the same for a network whose weights were shuffled"),
-        (fixed, "the same for every picture"),
+        *(
+            (function, "the same for a picture that was mirrored and moved")
+            for function in (fixed, by_label, by_class, by_colour)
+        ),
         (noise, "do not survive noise of 2 grey levels"),
     ],
 )
 def test_what_explains_nothing_is_not_ranked(function, reason, judge):
     assert reason in tool.objection(judge(here(function)))
+
+
+HONEST = {
+    "gradient": el.Gradient(),
+    "SmoothGrad": el.SmoothGrad(5),
+    "β-smoothing": el.BetaSmoothing(el.Gradient(), beta=2.0),
+    "LRP": el.LRP(),
+    "Grad-CAM": el.GradCAM(),
+}
+
+
+class Unharmed(tool.Here):
+    """Is attacked by somebody who changes a pixel and no more, which is quick."""
+
+    def forge(self, image, label, lender, other):
+        found = as_pixels(image)[0]
+        found[0, 0, 0] ^= 1
+        return found
+
+
+@pytest.mark.parametrize("explainer", HONEST.values(), ids=HONEST)
+def test_what_explains_is_ranked(explainer, judge):
+    def explain(model, image, label):
+        return el.relevance_map(explainer(model, image, label))[0]
+
+    assert not tool.objection(judge(Unharmed(explain, NETWORK, EPSILON, 5)))
+
+
+class Idle(tool.Here):
+    """Answers in place of the attacker, with the picture as it was."""
+
+    def forge(self, image, label, lender, other):
+        return as_pixels(image)[0]
+
+
+def test_what_was_not_attacked_is_not_ranked(judge):
+    assert "nothing was attacked" in tool.objection(judge(Idle(gradient, NETWORK, EPSILON, 5)))
+
+
+def test_pictures_are_moved_so_that_they_keep_their_class(judge):
+    moved = judge.pictures["moved"]
+    assert judge.same_class.all() and judge._classes(moved) == judge.labels
+    honest = judge.pictures["honest"]
+    assert (moved.flatten(1).sort().values == honest.flatten(1).sort().values).all()
+    assert (moved != honest).any(dim=(1, 2, 3)).all()
+    assert not tool.DefenderJudge._moved(judge, torch.rand_like(honest))[1].all()
 
 
 class Liar(tool.Here):
@@ -239,7 +353,7 @@ class Liar(tool.Here):
 
 
 def test_a_forgery_out_of_bounds_is_brought_back(judge):
-    forged = as_pixels(judge._forged_by(Liar(gradient, NETWORK, EPSILON, 5)))
+    forged = as_pixels(judge._forged_by(Liar(gradient, NETWORK, EPSILON, 5))[0])
     assert np.abs(forged.astype(int) - judge.pixels).max() <= EPSILON
 
 
@@ -253,7 +367,7 @@ def test_each_picture_is_asked_about_once_in_an_order_that_tells_nothing(judge):
 
     judge(Listener(gradient, NETWORK, EPSILON, 5))
     honest = [picture.tobytes() for picture in judge.pixels]
-    assert len(Listener.asked) == 6 * 3
+    assert len(Listener.asked) == 7 * 3
     assert Listener.asked[:3] != honest, "in the order of the pictures"
 
 

@@ -1,5 +1,6 @@
 """What is handed in to a challenge is data, and anything else is refused with a sentence."""
 
+import ast
 import io
 import os
 import pickle
@@ -165,8 +166,17 @@ def test_saved_images_are_rounded_and_within_the_bound(challenge, tmp_path):
     assert (found == challenge.pixels + 8).all()
 
 
+def nested(depth: int) -> str:
+    """Write code whose compiled form doubles with each level."""
+    levels = [" " * n + line for n in range(1, depth) for line in ("try: x()", "finally:")]
+    return "\n".join(["def explain(model, image, label):", *levels, " " * depth + "x()"])
+
+
 CODE = {
     "no function": ("x = 1", "defines no function explain"),
+    "a function that is only called": ("explain(1)", "defines no function explain"),
+    "an attribute": ("import os\nos.explain = 1", "defines no function explain"),
+    "an inner function": ("def f():\n def explain(): pass", "defines no function explain"),
     "no Python": ("def explain(", "no Python that can be read"),
     "too long": ("def explain(): pass\n" + "#" * tool.LONGEST_CODE, "more than 20,000 bytes"),
     "a zero byte": ("def explain(): pass\0", "no Python that can be read"),
@@ -182,6 +192,59 @@ def test_what_is_no_code_of_a_defender_is_refused(source, sentence, tmp_path):
     (tmp_path / "team.py").write_text(source)
     with pytest.raises(Refused, match=sentence):
         tool.read_defender(tmp_path / "team.py")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "explain = lambda model, image, label: image[0, 0]",
+        "explain: object = print",
+        "\ufeffdef explain(): pass",
+        '"\\d"\ndef explain(): pass',
+    ],
+)
+def test_what_defines_a_function_is_read(source, tmp_path):
+    (tmp_path / "team.py").write_text(source, "utf-8")
+    assert tool.read_defender(tmp_path / "team.py") == source.removeprefix("\ufeff")
+
+
+def test_code_is_read_without_compiling_it(tmp_path, monkeypatch):
+    """What this one compiles to doubles with each of its levels."""
+    original = compile
+
+    def parsing_only(source, name, mode, flags=0, **rest):
+        assert flags & ast.PyCF_ONLY_AST, "something was compiled"
+        return original(source, name, mode, flags, **rest)
+
+    (tmp_path / "team.py").write_text(nested(19))
+    monkeypatch.setattr("builtins.compile", parsing_only)
+    assert tool.read_defender(tmp_path / "team.py") == nested(19)
+
+
+FAILING = {
+    "raises": ("def explain(*given):\n    return 1 / 0", "in line 2 it raised ZeroDivisionError"),
+    "raises at once": ("explain = print\nimage", "in line 2 it raised NameError: name 'image'"),
+    "exits": (
+        "import sys\nexplain = print\nsys.exit('bye')",
+        "in line 3 it raised SystemExit: bye",
+    ),
+    "compiles to nothing": ("explain = print\nreturn", "it raised SyntaxError: 'return' outside"),
+    "is no function": ("explain = 3", "its explain is no function"),
+}
+
+
+@pytest.mark.parametrize("command", ["pack", "score"])
+@pytest.mark.parametrize(("source", "sentence"), FAILING.values(), ids=FAILING)
+def test_what_ones_own_code_raises_is_a_sentence(
+    command, source, sentence, challenge, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "team.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tool, "load", lambda: challenge)
+    monkeypatch.setattr(tool.el, "load_model", lambda name: torch.nn.Flatten())
+    assert tool.main([command, "team.py", "--team", "Team"]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said
 
 
 def test_code_is_read_without_running_it(tmp_path):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bookkit.challenge import new, report, score, tool
-from bookkit.challenge.cage import Limits
+from bookkit.challenge.cage import Limits, hide
 from bookkit.challenge.defenders import LIMITS
+from explman_lite.results import make_folder
 from explman_lite.validation import check_count
+
+_DAY, _TERABYTE = 24 * 60 * 60, 1024
 
 
 def add_parser(commands: Any) -> None:
@@ -74,12 +78,22 @@ def _pack(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     check_count(seconds=options.seconds, gigabytes=options.gigabytes)
+    if options.seconds > _DAY or options.gigabytes > _TERABYTE:
+        raise ValueError(f"a map has at most {_DAY} seconds and {_TERABYTE} gigabytes")
+    tool.load(options.folder / new.PUBLIC)  # before a folder is made under a misspelt name
+    folder = options.out or options.folder
+    make_folder(folder)
+    if options.run_defenders:
+        hide()
+    command = shlex.join(["python", "-m", "bookkit", *sys.argv[1:]])
     results = score.judge_all(
         options.folder,
         options.submissions,
         run_defenders=options.run_defenders,
         limits=Limits(options.gigabytes << 30, options.seconds, 10 * options.seconds),
+        after_round=lambda results: report.write(results, folder, command),
     )
-    page = report.write(results, options.out or options.folder, " ".join(sys.argv))
     entries = sum(entry.file != "" for lines in results.entries.values() for entry in lines)
-    print(f"Judged {entries} submissions, refused {len(results.refused)}. See {page}")
+    print(
+        f"Judged {entries} submissions, refused {len(results.refused)}. See {folder / report.PAGE}"
+    )

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bookkit.challenge import cage
 from bookkit.challenge.cage import Limits
-from bookkit.challenge.tool import Pixels, Refused, checked_map
+from bookkit.challenge.tool import Pixels, Refused, checked_map, seed_of_code
 from bookkit.places import ROOT
 
 LIMITS = Limits(memory=4 << 30, map=10, forge=100)
@@ -167,7 +167,7 @@ class Caged:
     """A defender whose code runs in a cage."""
 
     def __init__(self, cage: Cage, source: str, seed: int) -> None:
-        self.cage, self.source, self.seed = cage, source, seed
+        self.cage, self.source, self.seed = cage, source, seed_of_code(seed)
 
     def explain(self, image: Tensor, label: int, shuffled: bool = False) -> NDArray[np.float64]:
         """Return the map (H, W) of a picture (1, 3, H, W), or that by a network without a plan."""

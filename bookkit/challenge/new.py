@@ -69,6 +69,7 @@ def make(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there already: a challenge needs a folder of its own")
+    folder = folder.resolve()
     model = el.load_model(NETWORK)
     pixels = _draw(model, np.random.default_rng(seed), count, size)
     secret = np.random.default_rng()
@@ -79,9 +80,9 @@ def make(
         _write_public(made / PUBLIC, model, pixels, seed)
         _write_secret(made / SECRET, model, hidden, _judge(secret), steps)
         _try_starter(made, steps)
-        if folder.exists():
-            folder.rmdir()
-        made.replace(folder)
+        folder.mkdir(exist_ok=True)
+        for half in (PUBLIC, SECRET):
+            (made / half).replace(folder / half)
 
 
 def _try_starter(folder: Path, steps: int) -> None:
@@ -127,7 +128,7 @@ def _sure_piece(
 def _judge(secret: np.random.Generator) -> Judge:
     """Draw the judge that counts."""
     return Judge(
-        seed=int(secret.integers(1 << 31)),
+        seed=int(secret.integers(1 << 62)),  # too many for submitted code to try
         quality=int(secret.choice(tool.QUALITIES)),
         method=str(secret.choice(tool.METHODS)),
     )

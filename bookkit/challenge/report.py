@@ -13,6 +13,7 @@ from bookkit.templates import templates_in
 from explman_lite.results import save_table, write_atomically
 
 _TEMPLATES = templates_in(Path(__file__).parent / "templates", autoescape=True, lstrip_blocks=True)
+PAGE = "results.html"
 _COLUMNS = 4
 """Pictures and maps of the best forgery in a row."""
 
@@ -30,11 +31,11 @@ def write(results: Results, folder: Path, command: str) -> Path:
         shares=tool.SHARES,
     )
     gallery = el.figures.panel(results.shown, columns=_COLUMNS, height=2.2, keep_rows=True)
-    page = _TEMPLATES.get_template("results.html").render(
+    page = _TEMPLATES.get_template(PAGE).render(
         results=results,
         ranked=lambda entries: list(zip(ranks(entries), entries, strict=True)),
         tool=tool,
         pictures=Markup(gallery._repr_html_()),
     )
-    write_atomically(folder / "results.html", page)
-    return folder / "results.html"
+    write_atomically(folder / PAGE, page)
+    return folder / PAGE

@@ -25,8 +25,9 @@ from explman_lite.progress import progress_bar
 
 ROUNDS = {".npy": "forging", ".py": "defending"}
 """By the end of a submission's name."""
+_IDLE, _NOISE, _STARTER, _GRADIENT = tool.RESERVED
 KNOWN: dict[str, el.Explainer] = {
-    "ReLU gradient": el.Gradient(),
+    _GRADIENT: el.Gradient(),
     "β-smoothing, β = 2": el.BetaSmoothing(el.Gradient(), beta=2.0),
     "SmoothGrad, 5 samples": el.SmoothGrad(5),
 }
@@ -42,7 +43,7 @@ class Entry:
     team : str
         Its name, or what a baseline is.
     score : float
-        From 0 to 100, of any sign where a forgery made matters worse.
+        At most 100; negative where a forgery made matters worse, or a map gave in more than wholly.
     measured : dict
         What else was measured, by its name.
     ranked : bool
@@ -100,7 +101,9 @@ class Results:
         rows += [
             {"round": "refused", "file": file, "note": note} for file, note in self.refused.items()
         ]
-        return pd.DataFrame(rows).astype({"rank": "Int64"})
+        table = pd.DataFrame(rows).astype({"rank": "Int64"})
+        # Where spreadsheets separate by semicolons, the next sign could begin a formula.
+        return table.replace(r"[;\t\r\n]", " ", regex=True)
 
 
 def ranks(entries: list[Entry]) -> list[int | None]:
@@ -119,6 +122,7 @@ def judge_all(
     run_defenders: bool = False,
     limits: Limits = LIMITS,
     progress: bool = True,
+    after_round: Callable[[Results], object] = lambda results: None,
 ) -> Results:
     """Judge every file below a folder.
 
@@ -134,6 +138,9 @@ def judge_all(
         What a defender may use for an answer.
     progress : bool
         Show a progress bar.
+    after_round : callable
+        Called with the results after each round, so that the first is kept whatever the code of the
+        second does.
 
     Raises
     ------
@@ -155,7 +162,8 @@ def judge_all(
             if paths or name == "forging":
                 entries = judged(paths, results, bar)
                 results.entries[name] = sorted(entries, key=lambda e: (-e.score, e.team.lower()))
-    results.refused = dict(sorted(results.refused.items()))
+                results.refused = dict(sorted(results.refused.items()))
+                after_round(results)
     return results
 
 
@@ -176,9 +184,10 @@ def _secrets(folder: Path, challenge: Challenge) -> _Secrets:
     secret = folder / SECRET
     try:
         judge = Judge(**json.loads((secret / "judge.json").read_text("utf-8")))
-        with np.load(secret / "hidden.npz", allow_pickle=False) as found:
-            hidden = found["pictures"]
-            forgeries = dict(zip(found["attackers"].tolist(), found["forged"], strict=True))
+        hidden, attackers, forged = tool.arrays_of(
+            secret / "hidden.npz", "pictures", "attackers", "forged"
+        )
+        forgeries = dict(zip(attackers.tolist(), forged, strict=True))
         starter = tool.read_forgery(secret / "starter.npy", challenge)
         return _Secrets(judge, hidden, forgeries, starter)
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -188,7 +197,13 @@ def _secrets(folder: Path, challenge: Challenge) -> _Secrets:
 def _sorted_out(submissions: Path, refused: dict[str, str], run_defenders: bool) -> dict[str, Path]:
     """Return the files to judge, in the order of their names, and note why others are refused."""
     found: dict[str, Path] = {}
-    for parent, folders, files in os.walk(submissions, followlinks=False):
+
+    def unread(error: OSError) -> None:
+        folder = Path(error.filename).relative_to(submissions)
+        refused[_shown_name(folder)] = f"it is a folder that cannot be read: {error.strerror}"
+
+    for parent, folders, files in os.walk(submissions, onerror=unread, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         links = [name for name in folders if (Path(parent) / name).is_symlink()]
         for name in [*links, *files]:
             path = Path(parent) / name
@@ -229,7 +244,7 @@ def _each(
         bar.set_postfix_str(path.stem)
         try:
             entries.append(judged(path))
-        except (Refused, OSError) as error:
+        except (ValueError, OSError) as error:
             results.refused[file] = str(error)
         bar.update()
     return entries
@@ -260,15 +275,15 @@ def _forgeries(
 
     entries = _each(paths, results, bar, judged)
     best = max(entries, key=lambda entry: entry.score, default=None)
-    results.best = "our starter" if best is None else best.team
+    results.best = _STARTER if best is None else best.team
     results.shown = _shown(judge, pixels.get(results.best, secrets.starter))
     signs = np.random.default_rng(secrets.judge.seed).choice([-1, 1], challenge.pixels.shape)
     noise = (challenge.pixels + challenge.epsilon * signs).clip(0, 255).astype(np.uint8)
     return [
         *entries,
-        measured("no attack", challenge.pixels, ranked=False),
-        measured("noise of the same size", noise, ranked=False),
-        measured("our starter", secrets.starter, ranked=False),
+        measured(_IDLE, challenge.pixels, ranked=False),
+        measured(_NOISE, noise, ranked=False),
+        measured(_STARTER, secrets.starter, ranked=False),
     ]
 
 
@@ -299,7 +314,7 @@ def _defenders(
 
     def measured(team: str, defender: tool.Defender, ranked: bool = True, file: str = "") -> Entry:
         rows = judge(defender)
-        columns = {name: rows[name].mean() for name in ("gain", "shuffled", "other", "steady")}
+        columns = {name: rows[name].mean() for name in ("gain", "shuffled", "moved", "steady")}
         columns["attacker"] = rows["attacker"].mode()[0]
         reason = tool.objection(rows)
         note = f"not ranked: {reason}" if reason else ""

@@ -10,7 +10,9 @@ and nothing else of the book it belongs to.
 from __future__ import annotations
 
 import argparse
+import ast
 import copy
+import hashlib
 import io
 import json
 import math
@@ -19,10 +21,12 @@ import random
 import re
 import stat
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,13 +52,19 @@ METHODS = ("GradientTimesInput", "IntegratedGradients", "SmoothGrad")
 POINTS = 10
 """At how many points a judge's second method evaluates the network."""
 ALIKE, STEADY = 0.8, 0.2
-"""How like one another a defender's maps may be for other weights or another picture, and how like
+"""How like one another a defender's maps may be for other weights or a moved picture, and how like
 they must be with noise: what fails here explains nothing, and is not ranked."""
+_QUARTERS = (2, 1, 3, 0)
+"""By how much of its size a picture is moved, the farthest first."""
 DIRECT = 20
 """Steps of the attacker who knows the defender."""
 LONGEST_CODE = 20_000
+RESERVED = ("no attack", "noise of the same size", "our starter", "ReLU gradient")
+"""What no team may be called: the judge's own lines among the results."""
 _HEADER = 1024
 _TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,29}")
+_CODE = "defender.py"
+"""What the code of a defender is called where it runs."""
 
 
 class Refused(ValueError):
@@ -78,6 +88,11 @@ class Judge:
     seed: int
     quality: int
     method: str
+
+    def __post_init__(self) -> None:
+        """Refuse a method that nobody knows."""
+        if self.method not in METHODS:
+            raise ValueError(f"a judge's method is {', '.join(METHODS)}; got {self.method!r}")
 
 
 @dataclass(frozen=True)
@@ -114,12 +129,24 @@ def load(folder: Path = Path(__file__).parent) -> Challenge:
     """Read the challenge that lies beside this file, or in another folder."""
     try:
         rules = json.loads((folder / "challenge.json").read_text("utf-8"))
-        with np.load(folder / "pairs.npz", allow_pickle=False) as pairs:
-            pixels, targets = pairs["pictures"], torch.from_numpy(pairs["targets"])
+        pixels, targets = arrays_of(folder / "pairs.npz", "pictures", "targets")
         judge = Judge(**rules["judge"])
-        return Challenge(rules["network"], rules["epsilon"], judge, pixels, targets)
+        return Challenge(
+            rules["network"], rules["epsilon"], judge, pixels, torch.from_numpy(targets)
+        )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} holds no challenge that can be read: {error}") from error
+
+
+def arrays_of(path: Path, *names: str) -> list[NDArray[Any]]:
+    """Read arrays of a .npz file, which may have suffered on its way."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return [found[name] for name in names]
+    except OSError:
+        raise
+    except Exception:  # zipfile, zlib and NumPy's parser each have errors of their own
+        raise ValueError(f"{path.name} is damaged, or no .npz file with {names}") from None
 
 
 def as_images(pixels: Pixels) -> Tensor:
@@ -245,17 +272,28 @@ def read_defender(path: Path) -> str:
         content = _content(path, LONGEST_CODE)
         if len(content) > LONGEST_CODE:
             raise Refused(f"it has more than {LONGEST_CODE:,} bytes")
-        source = content.decode("utf-8")
+        source = content.decode("utf-8-sig")
         with warnings.catch_warnings(action="ignore"):
-            code = compile(source, path.name, "exec", dont_inherit=True)
+            # Compiling could take any amount of memory: a few levels of try and finally suffice.
+            body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, Refused):
             raise
         reason = str(error) or "it is nested too deeply"
         raise Refused(f"it is no Python that can be read: {reason}") from None
-    if "explain" not in code.co_names:
+    if not any("explain" in _names_set_by(statement) for statement in body):
         raise Refused("it defines no function explain(model, image, label)")
     return source
+
+
+def _names_set_by(statement: ast.stmt) -> set[str]:
+    """Return the names that a definition or an assignment gives a value."""
+    if isinstance(statement, ast.FunctionDef):
+        return {statement.name}
+    if not isinstance(statement, ast.Assign | ast.AnnAssign):
+        return set()
+    names = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+    return {name.id for name in names if isinstance(name.ctx, ast.Store)}
 
 
 # Judging forged pictures
@@ -399,22 +437,26 @@ class DefenderJudge:
         self.model = el.load_model(network)
         self.pixels, self.epsilon, self.seed = pixels, epsilon, seed
         images = as_images(pixels)
-        self.pictures = {"honest": images, "shuffled": images, "noisy": with_noise(images, seed)}
+        self.labels = self._classes(images)
+        moved, self.same_class = self._moved(images)
+        self.pictures = {"honest": images, "shuffled": images, "moved": moved}
+        self.pictures |= {"noisy": with_noise(images, seed)}
         self.pictures |= {name: as_images(forged) for name, forged in forgeries.items()}
         self.attackers = [*forgeries, "direct"]
-        self.labels = self._classes(images)
 
     def __call__(self, defender: Defender) -> pd.DataFrame:
         """Attack an explainer, ask it for each map on its own in random order, and compare.
 
         Of each picture it is said how much nearer its map comes to that of the lender (``gain``,
         by the best forgery, and ``attacker``, whose it was), and how alike the maps are of the
-        trained and of a shuffled network (``shuffled``), of this picture and its lender
-        (``other``), and without and with noise (``steady``). Of signed maps the sizes count.
+        trained and of a shuffled network (``shuffled``), before and after the picture was moved
+        (``moved``; NaN if it never keeps its class), and without and with noise (``steady``). Of
+        signed maps the sizes count. Last, whether the direct attack changed it (``attacked``).
         """
         count = len(self.labels)
         with one_thread():
-            pictures = self.pictures | {"direct": self._forged_by(defender)}
+            direct, attacked = self._forged_by(defender)
+            pictures = self.pictures | {"direct": direct}
             asked = [(name, number) for name in pictures for number in range(count)]
             order = np.random.default_rng(self.seed).permutation(len(asked))
             found = {}
@@ -433,13 +475,17 @@ class DefenderJudge:
                 "gain": gains.max(axis=1).clip(lower=0),
                 "attacker": gains.idxmax(axis=1),
                 "shuffled": likeness(honest, maps["shuffled"]).numpy(),
-                "other": before.numpy(),
+                "moved": likeness(honest, maps["moved"]).where(self.same_class, math.nan).numpy(),
                 "steady": likeness(honest, maps["noisy"]).numpy(),
+                "attacked": attacked,
             }
         )
 
-    def _forged_by(self, defender: Defender) -> Tensor:
-        """Forge each picture with what the explainer shows; where the class is lost, keep it."""
+    def _forged_by(self, defender: Defender) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Forge each picture with what the explainer shows; where the class is lost, keep it.
+
+        Also returned is which pictures the attack changed at all.
+        """
         images, forged = self.pictures["honest"], self.pixels.copy()
         for n, label in enumerate(self.labels):
             lender = (n + 1) % len(images)
@@ -449,7 +495,21 @@ class DefenderJudge:
             change = found.astype(int) - self.pixels[n]
             forged[n] = self.pixels[n] + change.clip(-self.epsilon, self.epsilon)
         kept = torch.tensor(self._classes(as_images(forged))) == torch.tensor(self.labels)
-        return torch.where(kept.view(-1, 1, 1, 1), as_images(forged), images)
+        attacked = (forged != self.pixels).any(axis=(1, 2, 3))
+        return torch.where(kept.view(-1, 1, 1, 1), as_images(forged), images), attacked
+
+    def _moved(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mirror pictures and move them by quarters of their size, and say which keep their class.
+
+        What leaves on one side comes back on the other. Each picture is moved in the first of
+        several ways that keeps its class: what shows dice for each class must not be saved by
+        another class.
+        """
+        quarter, labels = images.shape[-1] // 4, torch.tensor(self.labels)
+        shifts = [(quarter * down, quarter * right) for down, right in product(_QUARTERS, repeat=2)]
+        ways = torch.stack([images.flip(3).roll(shift, (2, 3)) for shift in shifts])
+        kept = torch.stack([torch.tensor(self._classes(way)) == labels for way in ways])
+        return ways[kept.int().argmax(dim=0), torch.arange(len(images))], kept.any(dim=0)
 
     def _classes(self, images: Tensor) -> list[int]:
         with one_thread(), torch.no_grad():
@@ -466,10 +526,12 @@ def objection(rows: pd.DataFrame) -> str:
     """Say why maps explain nothing, if so."""
     if rows["shuffled"].mean() > ALIKE:
         return "it shows the same for a network whose weights were shuffled"
-    if rows["other"].mean() > ALIKE:
-        return "it shows the same for every picture"
+    if rows["moved"].mean() > ALIKE:
+        return "it shows the same for a picture that was mirrored and moved"
     if rows["steady"].mean() < STEADY:
         return f"its maps do not survive noise of {255 * NOISE:g} grey levels"
+    if not rows["attacked"].any():
+        return "nothing was attacked: no pixel was changed"
     return ""
 
 
@@ -528,7 +590,7 @@ class Here:
         epsilon: int,
         seed: int,
     ) -> None:
-        self.explainer, self.epsilon, self.seed = Submitted(function), epsilon, seed
+        self.explainer, self.epsilon, self.seed = Submitted(function), epsilon, seed_of_code(seed)
         self.model = el.load_model(network)
         self.twin = shuffled(self.model)
 
@@ -543,6 +605,11 @@ class Here:
         sow(self.seed)
         pair = torch.cat([image, lender])
         return attacked(self.explainer, self.model, pair, (label, other), self.epsilon)
+
+
+def seed_of_code(seed: int) -> int:
+    """Derive the seed of submitted code from the judge's, whose noise it could remove."""
+    return int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4], "little")
 
 
 def sow(seed: int) -> None:
@@ -571,9 +638,30 @@ def checked_map(answer: Any, image: Tensor) -> NDArray[np.float64]:
 def function_of(source: str) -> Callable[[torch.nn.Module, Tensor, int], Any]:
     """Run the code of a defender, and return its function."""
     namespace: dict[str, Any] = {"__name__": "defender"}
-    exec(compile(source, "defender.py", "exec", dont_inherit=True), namespace)
+    exec(compile(source, _CODE, "exec", dont_inherit=True), namespace)
+    if not callable(namespace.get("explain")):
+        raise Refused("its explain is no function explain(model, image, label)")
     function: Callable[[torch.nn.Module, Tensor, int], Any] = namespace["explain"]
     return function
+
+
+def raised(error: BaseException) -> str:
+    """Say what the code of a defender raised, and in which of its lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == _CODE]
+    where = f"in line {lines[-1]} " if lines else ""
+    return f"{where}it raised {type(error).__name__}: {error}"
+
+
+@contextmanager
+def own_code() -> Iterator[None]:
+    """Turn what a student's own code raises into a sentence."""
+    try:
+        yield
+    except (Refused, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise Refused(raised(error)) from error
 
 
 def score(path: Path, challenge: Challenge) -> str:
@@ -582,12 +670,13 @@ def score(path: Path, challenge: Challenge) -> str:
         rows = ForgeryJudge(challenge, challenge.judge)(read_forgery(path, challenge))
         rows.index += 1
         return f"{rows.round(2).to_string()}\nScore: {forgery_score(rows)} of 100"
-    function = function_of(read_defender(path))
+    source = read_defender(path)
     forged = path.parent / "forged.npy"
     forgeries = {"yours": read_forgery(forged, challenge)} if forged.is_file() else {}
     given = challenge.network, challenge.epsilon, challenge.judge.seed
     judge = DefenderJudge(given[0], challenge.pixels, forgeries, *given[1:])
-    rows = judge(Here(function, *given))
+    with own_code():
+        rows = judge(Here(function_of(source), *given))
     rows.index += 1
     reason = objection(rows)
     verdict = f", but it would not be ranked: {reason}" if reason else ""
@@ -596,16 +685,13 @@ def score(path: Path, challenge: Challenge) -> str:
 
 def pack(path: Path, team: str, challenge: Challenge, folder: Path = Path()) -> Path:
     """Check a submission and write the file to hand in, named after the team."""
-    if not _TEAM.fullmatch(team):
-        raise Refused(
-            "a team's name has up to 30 letters of A to Z, digits, spaces, - and _, "
-            f"and begins with a letter or digit; got {team!r}"
-        )
+    _check_team(team)
     if path.suffix == ".py":
         source = read_defender(path)
-        Here(function_of(source), challenge.network, challenge.epsilon, 0).explain(
-            challenge.images[:1], label=0
-        )
+        with own_code():
+            Here(function_of(source), challenge.network, challenge.epsilon, 0).explain(
+                challenge.images[:1], label=0
+            )
         packed = folder / f"{team}.py"
         packed.write_text(source, "utf-8", newline="")
     else:
@@ -617,9 +703,18 @@ def pack(path: Path, team: str, challenge: Challenge, folder: Path = Path()) -> 
 
 def team_of(path: Path) -> str:
     """Read the team's name off the name of its file."""
-    if not _TEAM.fullmatch(path.stem):
-        raise Refused("its name is not that of a team, as `pack` writes it")
+    _check_team(path.stem)
     return path.stem
+
+
+def _check_team(team: str) -> None:
+    if not _TEAM.fullmatch(team):
+        raise Refused(
+            "a team's name has up to 30 letters of A to Z, digits, spaces, - and _, "
+            f"and begins with a letter or digit; got {team!r}"
+        )
+    if team.lower() in map(str.lower, RESERVED):
+        raise Refused(f"{team!r} is no name for a team: the judge has a line of that name")
 
 
 def main(arguments: list[str] | None = None) -> int:
