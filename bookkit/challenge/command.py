@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,13 @@ def add_parser(commands: Any) -> None:
     one.add_argument(
         "--hidden", type=Path, metavar="DIR", help="your pictures for the second round"
     )
-    one.set_defaults(run=_refusing(_new))
+    one.set_defaults(run=_new)
 
     one = steps.add_parser("pack", help="check a submission and write the file to hand in")
     one.add_argument("folder", type=Path, help="the challenge")
     one.add_argument("path", type=Path, help="an array as .npy, a folder of PNGs, or a .py")
     one.add_argument("--team", required=True)
-    one.set_defaults(run=_refusing(_pack))
+    one.set_defaults(run=_pack)
 
     one = steps.add_parser("score", help="judge all that was handed in")
     one.add_argument("folder", type=Path, help="the challenge")
@@ -46,37 +45,25 @@ def add_parser(commands: Any) -> None:
     )
     one.add_argument("--seconds", type=int, default=LIMITS.map, help="for a map of a defender")
     one.add_argument("--gigabytes", type=int, default=LIMITS.memory >> 30, help="for a defender")
-    one.set_defaults(run=_refusing(_score))
+    one.set_defaults(run=_score)
 
 
-def _refusing(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], int]:
-    """Turn what a user did wrong into a sentence and exit status 2."""
-
-    def refusing(options: argparse.Namespace) -> int:
-        try:
-            run(options)
-        except (ValueError, OSError) as error:
-            print(f"bookkit challenge: error: {error}", file=sys.stderr)
-            return 2
-        return 0
-
-    return refusing
-
-
-def _new(options: argparse.Namespace) -> None:
+def _new(options: argparse.Namespace) -> int:
     new.make(options.folder, options.seed, own=options.hidden)
     print(
         f"Hand out {options.folder / new.PUBLIC}, for instance as a zip archive. "
         f"Keep {options.folder / new.SECRET}."
     )
+    return 0
 
 
-def _pack(options: argparse.Namespace) -> None:
+def _pack(options: argparse.Namespace) -> int:
     challenge = tool.load(options.folder / new.PUBLIC)
     print(f"Hand in {tool.pack(options.path, options.team, challenge)}")
+    return 0
 
 
-def _score(options: argparse.Namespace) -> None:
+def _score(options: argparse.Namespace) -> int:
     check_count(seconds=options.seconds, gigabytes=options.gigabytes)
     if options.seconds > _DAY or options.gigabytes > _TERABYTE:
         raise ValueError(f"a map has at most {_DAY} seconds and {_TERABYTE} gigabytes")
@@ -97,3 +84,4 @@ def _score(options: argparse.Namespace) -> None:
     print(
         f"Judged {entries} submissions, refused {len(results.refused)}. See {folder / report.PAGE}"
     )
+    return 0
