@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import subprocess
 import zipfile
 from collections import Counter
 from itertools import combinations
@@ -361,9 +362,16 @@ def test_the_command_line_knows_its_options(arguments):
     assert caught.value.code == 2
 
 
-def test_exams_lie_apart_from_the_site():
-    assert make.EXAMS.is_relative_to(ROOT / "_build")
-    assert not make.EXAMS.is_relative_to(ROOT / "_build" / "html")
+def test_exams_lie_where_nothing_publishes_or_cleans():
+    assert make.EXAMS.parent == ROOT
+    assert (
+        subprocess.run(["git", "check-ignore", "-q", make.EXAMS / "exam.html"], cwd=ROOT).returncode
+        == 0
+    )
+    (removed,) = re.findall(
+        r"^clean:.*\n\trm -rf (.*)", (ROOT / "Makefile").read_text("utf-8"), re.M
+    )
+    assert "_build" in removed.split() and "exams" not in removed.split()
 
 
 def test_numbers_are_written_as_one_writes_them():
