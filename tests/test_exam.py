@@ -25,6 +25,7 @@ from bookkit.exam.sheets import exam_sheet, key_sheet, letter
 from bookkit.exam.template import HANDS, Question, Template, steps, template
 from bookkit.exam.templates import CHAPTERS, TEMPLATES
 from bookkit.exam.written import Number, fixed, linear, numbers, plain, significant, vector
+from bookkit.gift import parts
 from bookkit.places import ROOT
 from explman_lite.items import as_html, load_items
 
@@ -190,6 +191,7 @@ def test_the_key_has_all_that_marking_takes(seed):
         text = shown.get_text()
         for given in (item.answer, *item.marking, *(option.why for option in item.options)):
             assert plain_text(given) in text
+        assert bool(item.marking) == (parts(item) in text)
         assert ("from the item bank" in text) == (item.id in BANK)
     letters = [cell.get_text() for cell in page.select("td")]
     assert letters == [letter(item) for item in exam.items if item.options]
@@ -236,7 +238,8 @@ def check_qti(items, packed: bytes) -> None:
         if not item.options:
             assert fields["question_type"] == "essay_question"
             assert plain_text(item.answer) in feedback["general_fb"]
-            assert all(plain_text(point) in feedback["general_fb"] for point in item.marking)
+            marked_by = (parts(item), *item.marking)
+            assert all(plain_text(text) in feedback["general_fb"] for text in marked_by)
             continue
         assert fields["question_type"] == "multiple_choice_question"
         labels = presentation.findall(f".//{QTI}response_label")
