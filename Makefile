@@ -45,7 +45,7 @@ student: $(READY) ## pack the notebooks without solutions, ready for nbgrader, i
 instructor: $(READY) ## pack the notebooks with solutions, and what lecturers need
 	$(BIN)/python -m bookkit archives instructor
 
-exam: $(READY) ## draw an exam and its key, in _build/exams (SEED=482130597; ITEMS=12 FORMAT=html)
+exam: $(READY) ## draw an exam and its key, in exams (SEED=482130597; ITEMS=12 FORMAT=html)
 	@test -n "$(SEED)" || { echo "An exam is drawn by a seed: make exam SEED=482130597"; exit 2; }
 	$(BIN)/python -m bookkit exam --seed $(SEED) --items $(ITEMS) --format $(FORMAT)
 

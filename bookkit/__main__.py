@@ -119,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--only-new", action="store_true", help="take nothing from the item bank")
     one.add_argument("--minutes", type=int, help="time allowed (default: the sum of the items')")
     one.add_argument(
-        "--out", type=Path, default=EXAMS, help="the folder (default: _build/exams, not published)"
+        "--out", type=Path, default=EXAMS, help="the folder (default: exams, not published)"
     )
     one.set_defaults(run=exam)
 

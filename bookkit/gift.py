@@ -12,6 +12,11 @@ def gift(text: str) -> str:
     return SPECIAL.sub(r"\\\1", as_html(text))
 
 
+def parts(item: Item) -> str:
+    """Say how an essay's points, one per minute, are shared among what it is marked by."""
+    return f"{item.minutes} point{'s' * (item.minutes != 1)}, in equal parts for each of:"
+
+
 def answers(item: Item) -> str:
     """Write the options, each with its reason, or for an essay what to mark it by."""
     if item.options:
@@ -20,7 +25,7 @@ def answers(item: Item) -> str:
             for option in item.options
         )
     points = "".join(f"<li>{gift(point)}</li>" for point in item.marking)
-    return f"\t####<p>{gift(item.answer)}</p><p>A mark for each of\\:</p><ul>{points}</ul>\n"
+    return f"\t####<p>{gift(item.answer)}</p><p>{gift(parts(item))}</p><ul>{points}</ul>\n"
 
 
 def question(item: Item) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from bookkit.gift import parts
 from explman_lite.items import Item, as_html
 
 FREE = r"(?:[^\\~=#{}:]|\\[\\~=#{}:])*"
@@ -35,5 +36,6 @@ def assert_gift_holds(written: str, items: Sequence[Item]) -> None:
             assert unescaped(why) == as_html(option.why)
         if not item.options:
             assert all(
-                as_html(text) in unescaped(lines[0]) for text in (item.answer, *item.marking)
+                as_html(text) in unescaped(lines[0])
+                for text in (item.answer, parts(item), *item.marking)
             )

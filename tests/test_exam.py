@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import subprocess
 import zipfile
 from collections import Counter
 from itertools import combinations
@@ -23,7 +24,8 @@ from bookkit.exam.platforms import gift, markdown, qti
 from bookkit.exam.sheets import exam_sheet, key_sheet, letter
 from bookkit.exam.template import HANDS, Question, Template, steps, template
 from bookkit.exam.templates import CHAPTERS, TEMPLATES
-from bookkit.exam.written import Number, fixed, linear, numbers, plain, significant, vector
+from bookkit.exam.written import Number, fixed, linear, numbers, plain, significant, times, vector
+from bookkit.gift import parts
 from bookkit.places import ROOT
 from explman_lite.items import as_html, load_items
 
@@ -36,7 +38,6 @@ QTI = "{http://www.imsglobal.org/xsd/ims_qtiasiv1p2}"
 def test_hands_share_no_number_that_is_shown_and_no_answer(name):
     """A number in the text is either fixed, and the same in every version, or in one hand only."""
     hands = TEMPLATES[name].hands
-    assert min(map(len, hands)) >= 3
     shown = [[[n for n, _ in numbers(v.question.text)] for v in hand] for hand in hands]
     (length,) = {len(found) for hand in shown for found in hand}
     drawn = 0
@@ -48,6 +49,17 @@ def test_hands_share_no_number_that_is_shown_and_no_answer(name):
     assert drawn >= len(TEMPLATES[name].numbers)
     answers = [{v.question.right[0] for v in hand} for hand in hands]
     assert sum(map(len, answers)) == len(set.union(*answers))
+
+
+FEW = {"steps-until-bfloat16-moves": 797}
+"""The templates with fewer than a thousand versions, and how many those have."""
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_has_a_thousand_versions_for_all_last_digits_alike(name):
+    sizes = [len(hand) for hand in TEMPLATES[name].hands]
+    assert sum(sizes) == FEW[name] if name in FEW else sum(sizes) >= 1000
+    assert min(sizes) >= 60
 
 
 def test_seeds_that_differ_in_their_last_digit_share_no_number_and_no_answer():
@@ -189,6 +201,7 @@ def test_the_key_has_all_that_marking_takes(seed):
         text = shown.get_text()
         for given in (item.answer, *item.marking, *(option.why for option in item.options)):
             assert plain_text(given) in text
+        assert bool(item.marking) == (parts(item) in text)
         assert ("from the item bank" in text) == (item.id in BANK)
     letters = [cell.get_text() for cell in page.select("td")]
     assert letters == [letter(item) for item in exam.items if item.options]
@@ -235,7 +248,8 @@ def check_qti(items, packed: bytes) -> None:
         if not item.options:
             assert fields["question_type"] == "essay_question"
             assert plain_text(item.answer) in feedback["general_fb"]
-            assert all(plain_text(point) in feedback["general_fb"] for point in item.marking)
+            marked_by = (parts(item), *item.marking)
+            assert all(plain_text(text) in feedback["general_fb"] for text in marked_by)
             continue
         assert fields["question_type"] == "multiple_choice_question"
         labels = presentation.findall(f".//{QTI}response_label")
@@ -361,9 +375,16 @@ def test_the_command_line_knows_its_options(arguments):
     assert caught.value.code == 2
 
 
-def test_exams_lie_apart_from_the_site():
-    assert make.EXAMS.is_relative_to(ROOT / "_build")
-    assert not make.EXAMS.is_relative_to(ROOT / "_build" / "html")
+def test_exams_lie_where_nothing_publishes_or_cleans():
+    assert make.EXAMS.parent == ROOT
+    assert (
+        subprocess.run(["git", "check-ignore", "-q", make.EXAMS / "exam.html"], cwd=ROOT).returncode
+        == 0
+    )
+    (removed,) = re.findall(
+        r"^clean:.*\n\trm -rf (.*)", (ROOT / "Makefile").read_text("utf-8"), re.M
+    )
+    assert "_build" in removed.split() and "exams" not in removed.split()
 
 
 def test_numbers_are_written_as_one_writes_them():
@@ -376,6 +397,7 @@ def test_numbers_are_written_as_one_writes_them():
     ]  # fmt: skip
     assert f"{Number(-2)} {Number(0.25)} {Number(1.5):.2f}" == "−2 0.25 1.50"
     assert vector(1, -2.5) == "(1, −2.5)" and vector(1, -2.5, places=2) == "(1.00, −2.50)"
+    assert times(2, -3, 0.5) == "2 · (−3) · 0.5" and times(-2, 3) == "−2 · 3"
     assert linear(x=2, y=-3, one=-1) == "2x − 3y − 1"
     assert numbers("f(x₁, w2) = −1,200.5 · 0.30, z⁺ and bfloat16") == [(-1200.5, 1), (0.3, 2)]
 
@@ -418,6 +440,28 @@ def test_the_page_counts_the_templates():
     assert re.findall(r"(\d+)\s+questions of this book are templates", PAGE) == [
         str(len(TEMPLATES))
     ]
+
+
+def test_the_page_counts_the_versions_and_names_the_exceptions():
+    (claim,) = re.findall(r"more than a thousand versions; only.*?\.", " ".join(PAGE.split()))
+    stated = re.findall(r"`([\w-]+)` has (\d+)", claim)
+    assert {name: int(count) for name, count in stated} == FEW
+
+
+def test_the_page_says_how_lengths_differ(monkeypatch):
+    monkeypatch.setattr("bookkit.exam.draw.load_items", lambda: list(BANK.values()))
+    shown = " ".join(PAGE.split())
+    for options, pattern in [
+        ({}, r"twelve questions take (\d+) to (\d+) minutes, (\d+) on average"),
+        ({"only_new": True}, r"with `--only-new` (\d+) to (\d+), (\d+) on average"),
+    ]:
+        exams = [draw(seed, **options) for seed in range(200)]
+        minutes = [exam.minutes for exam in exams]
+        found = [min(minutes), max(minutes), round(sum(minutes) / len(minutes))]
+        in_words = [sum(not item.options for item in exam.items) for exam in exams]
+        assert [min(in_words), max(in_words)] == ([0, 0] if options else [0, 4])
+        assert [*map(int, re.search(pattern, shown).groups())] == found
+    assert "none to four of them are to be answered in words" in shown
 
 
 def test_the_page_lists_the_options(capsys):

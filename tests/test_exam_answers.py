@@ -221,10 +221,9 @@ def alarm(networks, caught, accused):
 
 
 def to_try(rate, confidence):
-    count = 1
-    while stats.binom(count, rate / 100).pmf(0) > 1 - confidence / 100:
-        count += 1
-    return count
+    counts = np.arange(1, 100_000)
+    silent = stats.binom(counts, rate / 100).pmf(0)
+    return counts[silent <= 1 - confidence / 100][0]
 
 
 def free(side, pictures, mixtures):

@@ -231,6 +231,16 @@ def test_a_number_is_what_the_group_matches_or_all_of_it():
     assert printed("01_saliency_maps", "noise-numbers", r"^chelsea +\S+ +\S+") == row[0]
 
 
+@pytest.mark.parametrize(
+    ("shown", "written"),
+    [("-0.12 of 3", "−0.12 of 3"), ("-0.00", "0.00"), ("-0.01", "−0.01"), ("1e-12", "1e-12")],
+)
+def test_a_printed_number_has_a_true_minus_and_zero_no_sign(monkeypatch, shown, written):
+    monkeypatch.setattr(cited, "cell_of", lambda chapter, name: None)
+    monkeypatch.setattr(cited, "text_of", lambda cell: f"r = {shown}")
+    assert printed("a_chapter", "a-cell", "r = (.*)") == written
+
+
 def test_a_picture_without_a_description_is_refused():
     with pytest.raises(ValueError, match=r"'springs\.svg' is not described"):
         drawn(ROOT / "book" / "_static" / "springs.svg", "")

@@ -64,6 +64,11 @@ def test_each_line_of_the_rubric_is_marked_and_the_total_is_right(marks, rubric)
     assert points[-1] == tuple(map(sum, zip(*points[:-1], strict=True)))
 
 
+@pytest.mark.parametrize(("marks", "rubric"), marked())
+def test_marks_are_folded_until_a_reader_has_marked(marks, rubric):
+    assert re.fullmatch(r"\n:::\{dropdown\} .+\n(\|.*\|\n)+:::\n*", marks)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_the_first_report_is_good_and_the_second_is_not(page):
     good, flawed = (int(MARKS.fullmatch(rows(marks)[-1][1])[1]) for *_, marks in reports(page))

@@ -22,7 +22,7 @@ SHARE = 3
 class Exam:
     """The items of an exam in their order, and the time it allows.
 
-    A point is for a minute. The label tells versions apart and says nothing about the seed.
+    One point per minute. The label tells versions apart and says nothing about the seed.
     """
 
     seed: int

@@ -7,7 +7,7 @@ from text2qti.qti import QTI
 from text2qti.quiz import Quiz
 
 from bookkit.exam.draw import Exam
-from bookkit.gift import question
+from bookkit.gift import parts, question
 from explman_lite.items import Item
 
 SIGN = re.compile(r"[!-/:-@\[-`{-~]")
@@ -34,7 +34,7 @@ def _answers(item: Item) -> list[str]:
     """Write an item's options with their reasons, or what to mark an essay by."""
     if not item.options:
         points = "; ".join(item.marking)
-        return [f"... {markdown(f'{item.answer} A mark for each of: {points}.')}", "____"]
+        return [f"... {markdown(f'{item.answer} {parts(item)} {points}.')}", "____"]
     lines = []
     for letter, option in zip("abcd", item.options, strict=False):
         lines += [f"{'*' if option.right else ''}{letter})  {markdown(option.text)}"]

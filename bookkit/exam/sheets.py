@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from bookkit.exam.draw import Exam
 from bookkit.exam.templates import TEMPLATES
+from bookkit.gift import parts
 from bookkit.templates import templates_in
 from explman_lite.items import LETTERS, Item, Option, as_html
 
@@ -26,6 +27,7 @@ PAGES.filters |= {
     "counted": lambda count, thing: f"{count} {thing}{'s' * (count != 1)}",
     "lettered": lettered,
     "letter": letter,
+    "parts": parts,
 }
 
 

@@ -159,6 +159,10 @@ def steps(first: float, last: float, step: float = 1) -> tuple[float, ...]:
     return tuple(round(first + step * index, 10) for index in range(count))
 
 
+def signed(last: int) -> tuple[int, ...]:
+    """List numbers of either sign, no two of the same size: 2, −3, 4 and so on."""
+    return tuple(value * (-1) ** value for value in range(2, last + 1))
+
+
 WHOLE = steps(2, 21)
-SIGNED = tuple(value * (-1) ** value for value in range(2, 22))
-"""Of either sign, and no two of the same size: 2, −3, 4 and so on."""
+SIGNED = signed(21)

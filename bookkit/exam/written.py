@@ -54,6 +54,12 @@ def vector(*entries: float, places: int | None = None) -> str:
     return f"({', '.join(written)})"
 
 
+def times(*factors: float) -> str:
+    """Write a product: ``times(2, -3)`` is 2 · (−3)."""
+    first, *others = factors
+    return " · ".join([plain(first), *(plain(x) if x >= 0 else f"({plain(x)})" for x in others)])
+
+
 def linear(**coefficients: float) -> str:
     """Write a sum of multiples: ``linear(x=2, y=-3)`` is 2x − 3y."""
     terms = [f"{plain(x)}{name.removesuffix('one')}" for name, x in coefficients.items()]

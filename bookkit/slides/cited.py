@@ -18,6 +18,8 @@ CAPTION = 20
 """The size of captions in pixels, to be read from the last row."""
 
 ROLE = re.compile(r"\{printed\}`(\w+)#(\S+) ([^`]+)`")
+ZERO = re.compile(r"(?<![\w.])-(?=0(?:\.0+)?(?![\w.]))")
+MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 @cache
@@ -81,11 +83,11 @@ def text_of(cell: nbformat.NotebookNode) -> str:
 
 
 def printed(chapter: str, name: str, pattern: str) -> str:
-    """Return the part of a cell's output that the group of a pattern matches."""
+    """Return the part of a cell's output that the group of a pattern matches, with true minuses."""
     found = re.search(pattern, text_of(cell_of(chapter, name)), re.MULTILINE)
     if found is None:
         raise ValueError(f"cell {name!r} of {chapter!r} printed nothing like {pattern!r}")
-    return found[found.re.groups and 1]
+    return MINUS.sub("−", ZERO.sub("", found[found.re.groups and 1]))
 
 
 def cited(text: str) -> str:

@@ -7,6 +7,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from bookkit.gift import parts
 from bookkit.places import ROOT
 from explman_lite.items import BANK, LEVELS, Item, items_of
 
@@ -73,7 +74,7 @@ def answer(item: Item) -> Iterator[nodes.Node]:
         yield nodes.enumerated_list("", *reasons, enumtype="upperalpha", suffix=".")
     else:
         yield nodes.paragraph("", "", *inline(item.answer))
-        yield nodes.paragraph("", "A mark for each of:")
+        yield nodes.paragraph("", parts(item))
         yield nodes.bullet_list("", *(entry(point) for point in item.marking))
 
 

@@ -34,6 +34,22 @@ QUICKER = {
 }
 
 
+def test_the_reading_of_six_weeks_is_that_of_their_chapters():
+    """Week 1 has two chapters; of chapter 3 nothing is read."""
+    notes = {path.stem.split("_")[1]: read(path) for path in NOTES}
+    minutes = {
+        chapter: int(re.search(r"takes (\d+) minutes to read", note)[1])
+        for chapter, note in notes.items()
+    }
+    del minutes["03"]
+    shown = " ".join(read(TEACH / "six_weeks.md").split())
+    first, whole = map(
+        int, re.search(r"(\d+) minutes in week 1, .*?, (\d+) in all", shown).groups()
+    )
+    assert first == minutes["01"] + minutes["01b"]
+    assert whole == sum(minutes.values())
+
+
 @cache
 def read(path: Path) -> str:
     return path.read_text("utf-8")

@@ -2,22 +2,22 @@
 
 from math import asin, degrees
 
-from bookkit.exam.template import SIGNED, WHOLE, Question, steps, template
+from bookkit.exam.template import SIGNED, Question, steps, template
 from bookkit.exam.written import fixed, linear, plain, significant, vector
 
 
 @template(
     "curvature-in-words-and-then-in-symbols",
     replaces="curvature-sphere",
-    radius=steps(8, 47),
-    length=steps(5, 44),
+    radius=steps(8, 67.5, 0.5),
+    length=steps(5, 64.9, 0.1),
 )
 def turn_on_a_sphere(radius: float, length: float) -> Question | None:
     """Walk along a sphere."""
     if not 0.25 < length / radius < 1.9:
         return None
     return Question(
-        f"A level set is a sphere of radius {radius}. A path of the length {length} goes "
+        f"A level set is a sphere of radius {radius}. A path of length {length} goes "
         "straight ahead on it. By how many degrees does the normal turn, to one decimal place?",
         (
             fixed(degrees(length / radius), 1),
@@ -36,14 +36,16 @@ def turn_on_a_sphere(radius: float, length: float) -> Question | None:
 
 @template(
     "theorem-1",
-    hessian=steps(0.4, 8, 0.4),
-    slope=steps(1.5, 11, 0.5),
-    length=steps(0.12, 0.5, 0.02),
+    hessian=steps(0.1, 8, 0.1),
+    slope=steps(1.5, 11.4, 0.1),
+    length=steps(0.11, 0.5, 0.01),
 )
-def bound_of_theorem_1(hessian: float, slope: float, length: float) -> Question:
+def bound_of_theorem_1(hessian: float, slope: float, length: float) -> Question | None:
     """Multiply the largest curvature by the length of a path."""
+    if hessian * length / slope > 2:  # unit vectors are never farther apart
+        return None
     return Question(
-        f"Everywhere on a level set the gradient has the length {slope}, and the Hessian, "
+        f"Everywhere on a level set the gradient has length {slope}, and the Hessian, "
         f"restricted to its tangents, no eigenvalue beyond {hessian} in absolute value. Two "
         f"points have the geodesic distance {length}. By the first inequality of Theorem 1, "
         "how far apart are their unit normals at most, to three significant digits?",
@@ -68,9 +70,9 @@ def bound_of_theorem_1(hessian: float, slope: float, length: float) -> Question:
 @template(
     "curvature-in-words-and-then-in-symbols",
     minutes=4,
-    a=WHOLE,
-    b=WHOLE,
-    x=steps(0.5, 10, 0.5),
+    a=steps(2, 41),
+    b=steps(2, 41),
+    x=steps(0.1, 20, 0.1),
 )
 def curvature_of_an_ellipse(a: float, b: float, x: float) -> Question:
     """Divide the tangential second derivative by the length of the gradient."""
@@ -84,21 +86,22 @@ def curvature_of_an_ellipse(a: float, b: float, x: float) -> Question:
         ),
         [
             (significant(2 * b), "That is the second derivative, not divided by the gradient."),
-            (significant(1 / x), "That would be a circle around the origin."),
             (
-                significant(1 / x * a / b),
-                "This differentiates twice along the gradient, and not along the tangent.",
+                significant(1 / x),
+                "This differentiates twice along the gradient; it would be right for a circle "
+                "around the origin.",
             ),
+            (significant(a / (b * x)), "This takes each coefficient for the other."),
         ],
     )
 
 
 @template(
     "second-derivatives-without-a-hessian",
-    a=WHOLE,
+    a=steps(2, 31),
     b=SIGNED,
-    c=WHOLE,
-    v=steps(1, 20),
+    c=steps(2, 31),
+    v=steps(1, 50),
     w=SIGNED,
 )
 def hessian_times_vector(a: float, b: float, c: float, v: float, w: float) -> Question:

@@ -3,43 +3,23 @@
 from math import ceil, log
 from statistics import mean
 
-from bookkit.exam.template import SIGNED, Question, steps, template
+from bookkit.exam.template import Question, signed, steps, template
 from bookkit.exam.written import fixed, plain, significant, vector
 
 DIRECTIONS = (
     (3, 4), (4, -3), (5, 12), (6, 8), (7, -24), (8, 15), (9, -12), (12, 5), (15, -8), (16, 30),
     (20, -21), (21, 20), (24, 7), (28, -45), (30, 16), (35, -36), (36, 27), (40, 9), (48, -14),
-    (1, 2),
+    (1, 2), (2, -1), (10, 24), (11, -60), (13, 6), (14, -5), (18, 1), (22, -7), (25, 10), (27, -11),
+    (33, -56),
 )  # fmt: skip
 
 
 @template(
     "exercise-4--what-is-an-alarm-worth-10-minutes",
     replaces="model-prevalence",
-    networks=(
-        40,
-        50,
-        60,
-        80,
-        90,
-        100,
-        120,
-        150,
-        180,
-        200,
-        240,
-        250,
-        300,
-        400,
-        450,
-        500,
-        600,
-        750,
-        800,
-        1000,
-    ),
-    caught=steps(60, 98, 2),
-    accused=steps(1, 20),
+    networks=steps(40, 1030, 10),
+    caught=steps(50, 99),
+    accused=steps(0.5, 20, 0.5),
 )
 def worth_of_an_alarm(networks: float, caught: float, accused: float) -> Question:
     """Say how likely it is that an accused network lies."""
@@ -71,8 +51,8 @@ def worth_of_an_alarm(networks: float, caught: float, accused: float) -> Questio
     "exercise-4--what-is-an-alarm-worth-10-minutes",
     replaces="model-half-the-alarms",
     minutes=4,
-    rate=steps(0.1, 4, 0.1),
-    confidence=(75, 80, 82, 85, 88, 90, 92, 94, 95, 96, 97, 98, 99),
+    rate=steps(0.01, 8, 0.01),
+    confidence=steps(60, 99.5, 0.5),
 )
 def honest_networks_to_try(rate: float, confidence: float) -> Question | None:
     """Say how many trials without an alarm show that alarms are rare."""
@@ -82,7 +62,7 @@ def honest_networks_to_try(rate: float, confidence: float) -> Question | None:
         return None
     return Question(
         f"A test has accused none of n honest networks. If its rate of false alarms were "
-        f"{rate} %, how many would n have to be at least, for that to happen with a probability "
+        f"{rate} %, how large must n be at least for this to happen with a probability "
         f"of at most {plain(100 - confidence)} %?",
         (
             plain(ceil(exact)),
@@ -91,11 +71,12 @@ def honest_networks_to_try(rate: float, confidence: float) -> Question | None:
         [
             (
                 plain(ceil(1 / alarm)),
-                "So many make one false alarm on average, and none more than every third time.",
+                "This many produce one false alarm on average, and none in more than one case of "
+                "three.",
             ),
             (
                 plain(ceil(sure / alarm)),
-                "Probabilities of several trials multiply, they do not add.",
+                "The probabilities of several trials multiply; they do not add up.",
             ),
             (
                 plain(ceil(log(sure) / log(1 - alarm))),
@@ -108,13 +89,13 @@ def honest_networks_to_try(rate: float, confidence: float) -> Question | None:
 @template(
     "exercise-3--one-number-for-a-detector-10-minutes",
     minutes=4,
-    l1=steps(1, 20),
-    l2=steps(6, 25),
-    l3=steps(11, 30),
-    h1=steps(1, 20),
-    h2=steps(3, 22),
-    h3=steps(9, 28),
-    h4=steps(12, 31),
+    l1=steps(1, 30),
+    l2=steps(6, 35),
+    l3=steps(11, 40),
+    h1=steps(1, 30),
+    h2=steps(3, 32),
+    h3=steps(9, 38),
+    h4=steps(12, 41),
 )
 def area_of_a_detector(
     l1: float, l2: float, l3: float, h1: float, h2: float, h3: float, h4: float
@@ -147,9 +128,9 @@ def area_of_a_detector(
 @template(
     "exercise-1--what-no-picture-notices-10-minutes",
     minutes=2,
-    side=steps(8, 27),
-    pictures=steps(14, 52, 2),
-    mixtures=steps(2, 12),
+    side=steps(8, 87),
+    pictures=steps(33, 92),
+    mixtures=steps(2, 31),
 )
 def free_dimensions(side: float, pictures: float, mixtures: float) -> Question | None:
     """Count the directions that no picture notices."""
@@ -157,9 +138,10 @@ def free_dimensions(side: float, pictures: float, mixtures: float) -> Question |
     if pixels <= pictures + mixtures:
         return None
     return Question(
-        f"A linear classifier is shown {pictures} grey pictures of {side} × {side} "
+        f"A linear classifier without biases is shown {pictures} grey pictures of {side} × {side} "
         f"pixels. {mixtures} of them are mixtures of the others, which are independent. In how "
-        "many dimensions may its weights change without any logit of these pictures changing?",
+        "many dimensions may the weights of one class change without any logit of these pictures "
+        "changing?",
         (
             plain(pixels - pictures + mixtures),
             f"The pictures span {plain(pictures - mixtures)} of {plain(pixels)} dimensions.",
@@ -175,8 +157,8 @@ def free_dimensions(side: float, pictures: float, mixtures: float) -> Question |
 @template(
     "exercise-2--the-part-along-the-data-15-minutes",
     direction=DIRECTIONS,
-    v=SIGNED,
-    w=steps(1, 20),
+    v=signed(61),
+    w=steps(0.5, 50, 0.5),
 )
 def part_along_the_data(direction: tuple[float, float], v: float, w: float) -> Question | None:
     """Project a map on a direction."""
@@ -187,7 +169,7 @@ def part_along_the_data(direction: tuple[float, float], v: float, w: float) -> Q
         return None
     return Question(
         f"The data lie along {vector(x, y)}. The map {vector(v, w)} is projected on them. What is "
-        "left, to two decimal places?",
+        "its projection, to two decimal places?",
         (
             vector(share * x, share * y, places=2),
             f"The product of the two is {plain(v * x + w * y)}, to be divided by the square of the "
@@ -200,7 +182,7 @@ def part_along_the_data(direction: tuple[float, float], v: float, w: float) -> Q
             ),
             (
                 vector(share * square * x, share * square * y, places=2),
-                "The direction has to have the length 1.",
+                "The direction has to have length 1.",
             ),
             (
                 vector(share * square**0.5 * x, share * square**0.5 * y, places=2),

@@ -5,16 +5,18 @@ from math import exp, hypot, log, sqrt
 from bookkit.exam.template import Question, steps, template
 from bookkit.exam.written import fixed, plain, significant, vector
 
-SIDES = (28, 32, 40, 48, 56, 60, 64, 72, 80, 96, 112, 120, 128, 144, 160, 192, 200, 224, 240, 256)
+SIDES = steps(24, 322, 2)
 
 
 @template(
     "softplus-rounds-off-the-kinks",
-    beta=steps(2, 21),
-    x=steps(-0.4, -0.01, 0.01),
+    beta=steps(0.5, 30, 0.5),
+    x=steps(-0.4, -0.001, 0.001),
 )
-def curvature_of_softplus(beta: float, x: float) -> Question:
+def curvature_of_softplus(beta: float, x: float) -> Question | None:
     """Differentiate softplus twice."""
+    if beta * x < -6:  # where hardly anything is left to compute with
+        return None
     slope = 1 / (1 + exp(-beta * x))
     return Question(
         f"What is the second derivative of softplus with β = {beta} at x = {x}, "
@@ -33,11 +35,13 @@ def curvature_of_softplus(beta: float, x: float) -> Question:
 
 @template(
     "the-loss-term-by-term",
-    beta=steps(2, 21),
-    x=steps(-0.6, -0.02, 0.02),
+    beta=steps(0.5, 40, 0.5),
+    x=steps(-0.6, -0.002, 0.002),
 )
-def softplus_above_relu(beta: float, x: float) -> Question:
+def softplus_above_relu(beta: float, x: float) -> Question | None:
     """Evaluate softplus where ReLU is zero."""
+    if beta * x < -6:
+        return None
     return Question(
         f"An attacker looks through softplus with β = {beta} in place of ReLU. By how much does "
         f"it exceed ReLU at x = {x}, to three significant digits?",
@@ -56,8 +60,8 @@ def softplus_above_relu(beta: float, x: float) -> Question:
 @template(
     "the-loss-term-by-term",
     minutes=5,
-    here=steps(0.02, 0.4, 0.02),
-    there=steps(0.42, 0.8, 0.02),
+    here=steps(0.01, 0.4, 0.01),
+    there=steps(0.41, 0.8, 0.01),
     cat=steps(11, 30),
     cup=steps(-9, 10),
     moved=steps(0.1, 2, 0.1),
@@ -72,8 +76,9 @@ def loss_of_a_tiny_attack(
         f"A map of two pixels is {vector(1 + here, 1 - here)}, its target "
         f"{vector(1 - there, 1 + there)}. The logits were {vector(cat, cup)}, and the attack has "
         f"moved the first by {moved}. The loss is the mean squared error of the maps, plus "
-        f"γ = {weight} times the squared change of the logits, divided by the sum of their "
-        "squared distances from their mean. What is it, to three significant digits?",
+        f"γ = {weight} times a ratio: the sum of the squared changes of the logits over the sum of "
+        "the squared distances of the original logits from their mean. What is the loss, to three "
+        "significant digits?",
         (
             significant(maps + weight * moved**2 / spread),
             f"Both pixels are off by {plain(here + there)}; the logits' distances make "
@@ -96,10 +101,10 @@ def loss_of_a_tiny_attack(
 @template(
     "exercise-3--back-to-valid-pictures-10-minutes",
     minutes=2,
-    original=steps(58, 253, 5),
-    raised=steps(1, 20),
-    step=steps(5, 34),
-    bound=steps(4, 33),
+    original=steps(54, 253),
+    raised=steps(1, 30),
+    step=steps(5, 44),
+    bound=steps(4, 43),
 )
 def step_and_box(original: float, raised: float, step: float, bound: float) -> Question | None:
     """Take a step and go back into the box."""
@@ -131,10 +136,10 @@ def step_and_box(original: float, raised: float, step: float, bound: float) -> Q
     "how-small-is-small",
     level=1,
     minutes=2,
-    first=steps(0.002, 0.04, 0.002),
-    second=steps(-0.06, -0.022, 0.002),
-    third=steps(0.003, 0.041, 0.002),
-    fourth=steps(-0.02, -0.001, 0.001),
+    first=steps(0.001, 0.04, 0.001),
+    second=steps(-0.06, -0.021, 0.001),
+    third=steps(0.002, 0.041, 0.001),
+    fourth=steps(-0.02, -0.0005, 0.0005),
 )
 def largest_change(first: float, second: float, third: float, fourth: float) -> Question | None:
     """Take the L∞ norm of a perturbation, in grey levels."""
@@ -157,9 +162,9 @@ def largest_change(first: float, second: float, third: float, fourth: float) -> 
 @template(
     "what-stayed-the-same",
     minutes=4,
-    mean=steps(0.2, 4, 0.2),
-    other_mean=steps(0.3, 4.1, 0.2),
-    variance=steps(0.1, 2, 0.1),
+    mean=steps(0.1, 4, 0.1),
+    other_mean=steps(0.15, 4.05, 0.1),
+    variance=steps(0.05, 2, 0.05),
     other_variance=steps(2.1, 4, 0.1),
     covariance=steps(0.05, 1, 0.05),
 )
@@ -194,12 +199,12 @@ def similarity_of_two_windows(
 @template(
     "six-methods-one-loss",
     minutes=5,
-    a=steps(0, 19),
-    b=steps(1, 20),
-    c=steps(2, 21),
-    p=steps(0, 19),
-    q=steps(1, 20),
-    r=steps(3, 22),
+    a=steps(0, 29),
+    b=steps(1, 30),
+    c=steps(2, 31),
+    p=steps(0, 29),
+    q=steps(1, 30),
+    r=steps(3, 32),
 )
 def correlation_of_tiny_maps(
     a: float, b: float, c: float, p: float, q: float, r: float
@@ -214,18 +219,18 @@ def correlation_of_tiny_maps(
     cosine = sum(x * y for x, y in zip(one, two, strict=True)) / hypot(*one) / hypot(*two)
     return Question(
         f"Two maps of three pixels are {vector(*one)} and {vector(*two)}. What is their Pearson "
-        "correlation, to two decimal places?",
+        "correlation, to three decimal places?",
         (
-            fixed(right, 2),
+            fixed(right, 3),
             f"The means are {fixed(sum(one) / 3, 2)} and {fixed(sum(two) / 3, 2)}. The products of "
             f"the distances from them add up to {fixed(product, 2)}.",
         ),
         [
-            (fixed(cosine, 2), "That is the cosine: the means were not subtracted."),
-            (fixed(right**2, 2), "That is the square of the correlation."),
+            (fixed(cosine, 3), "That is the cosine: the means were not subtracted."),
+            (fixed(right**2, 3), "That is the square of the correlation."),
             (
-                fixed(product / hypot(*one) / hypot(*two), 2),
-                "Here the means were subtracted above the fraction bar only.",
+                fixed(product / hypot(*one) / hypot(*two), 3),
+                "Here the means were subtracted in the numerator only.",
             ),
         ],
     )

@@ -9,15 +9,15 @@ from bookkit.exam.written import fixed, plain, significant
 
 @template(
     "exercise-3--how-far-the-certificate-reaches-15-minutes",
-    slope=steps(0.5, 10, 0.5),
-    angle=steps(25, 82, 3),
-    bound=steps(15, 110, 5),
+    slope=steps(0.1, 10, 0.1),
+    angle=steps(23, 82),
+    bound=steps(12, 90, 2),
 )
 def radius_of_a_certificate(slope: float, angle: float, bound: float) -> Question:
     """Say how far a gradient cannot turn by more than an angle."""
     alpha = radians(angle)
     return Question(
-        f"A logit's gradient has the length {slope} at a picture, and the norm of its Hessian is "
+        f"A logit's gradient has length {slope} at a picture, and the norm of its Hessian is "
         f"nowhere larger than {bound}. Within which distance is it certain that the gradient "
         f"turns by no more than {angle}°, to three significant digits?",
         (
@@ -35,10 +35,10 @@ def radius_of_a_certificate(slope: float, angle: float, bound: float) -> Questio
 
 @template(
     "exercise-2--a-norm-from-a-few-products-10-minutes",
-    a=steps(1, 20),
-    b=steps(5, 24),
-    c=steps(21, 40),
-    d=steps(31, 50),
+    a=steps(1, 40),
+    b=steps(5, 44),
+    c=steps(21, 60),
+    d=steps(31, 70),
 )
 def norm_from_products(a: float, b: float, c: float, d: float) -> Question:
     """Estimate the norm of a Hessian from four products."""
@@ -47,16 +47,16 @@ def norm_from_products(a: float, b: float, c: float, d: float) -> Question:
     return Question(
         "The products of a Hessian with four random vectors from N(0, 1) have the lengths "
         f"{', '.join(map(plain, lengths))}. What does that estimate its Frobenius norm to be, "
-        "to one decimal place?",
+        "to two decimal places?",
         (
-            fixed(sqrt(squares), 1),
+            fixed(sqrt(squares), 2),
             f"The mean of the squares is {plain(squares)}; this is its root.",
         ),
         [
-            (fixed(mean(lengths), 1), "It is the squared length that is right on average."),
-            (fixed(squares, 1), "That is the estimate of the squared norm."),
+            (fixed(mean(lengths), 2), "It is the squared length that is right on average."),
+            (fixed(squares, 2), "That is the estimate of the squared norm."),
             (
-                fixed(sqrt(4 * squares), 1),
+                fixed(sqrt(4 * squares), 2),
                 "This adds up the squares, and does not take their mean.",
             ),
         ],
@@ -66,16 +66,16 @@ def norm_from_products(a: float, b: float, c: float, d: float) -> Question:
 @template(
     "what-to-make-small",
     minutes=2,
-    entropy=steps(0.1, 2, 0.1),
-    weight=steps(0.02, 0.4, 0.02),
-    hessian=steps(12, 50, 2),
-    slope=steps(1.5, 11, 0.5),
+    entropy=steps(0.05, 3, 0.05),
+    weight=steps(0.01, 0.4, 0.01),
+    hessian=steps(11, 50),
+    slope=steps(1.4, 9.2, 0.2),
 )
 def loss_with_a_penalty(entropy: float, weight: float, hessian: float, slope: float) -> Question:
     """Add a penalty on how fast the gradient turns."""
     return Question(
         f"On a batch the cross-entropy is {entropy}. For each picture the norm of the Hessian is "
-        f"estimated to be {hessian}, and the gradient has the length {slope}. The weight "
+        f"estimated to be {hessian}, and the gradient has length {slope}. The weight "
         f"λ of the chapter's penalty is {weight}. What is the loss, to three significant digits?",
         (
             significant(entropy + weight * hessian / slope),
@@ -97,10 +97,10 @@ def loss_with_a_penalty(entropy: float, weight: float, hessian: float, slope: fl
 
 @template(
     "the-result-first",
-    a0=steps(0.02, 0.4, 0.02),
-    a1=steps(0.41, 0.79, 0.02),
-    b0=steps(0.01, 0.39, 0.02),
-    b1=steps(0.42, 0.8, 0.02),
+    a0=steps(0.01, 0.4, 0.01),
+    a1=steps(0.41, 0.8, 0.01),
+    b0=steps(0.01, 0.4, 0.01),
+    b1=steps(0.41, 0.8, 0.01),
     c0=steps(-0.1, 0.09, 0.01),
     c1=steps(0.5, 0.69, 0.01),
 )

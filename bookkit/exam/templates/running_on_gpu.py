@@ -6,8 +6,7 @@ from statistics import mean, median
 from bookkit.exam.template import Question, steps, template
 from bookkit.exam.written import fixed, plain, significant
 
-SIDES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 176,
-         192, 208, 224, 240, 256, 288, 320, 384, 448, 512)  # fmt: skip
+SIDES = steps(32, 504, 8)
 
 
 @template(
@@ -16,7 +15,7 @@ SIDES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 176,
     minutes=2,
     megabytes=steps(6, 25),
     side=SIDES,
-    count=steps(3, 22),
+    count=steps(3, 32),
     new_side=SIDES,
 )
 def memory_of_other_pictures(
@@ -49,9 +48,9 @@ def memory_of_other_pictures(
 @template(
     "exercise-2--the-largest-batch-15-minutes",
     replaces="gpu-largest-batch",
-    fixed_part=steps(200, 960, 40),
-    each=steps(23, 61, 2),
-    budget=steps(4000, 9700, 300),
+    fixed_part=steps(110, 1000, 10),
+    each=steps(23, 62.5, 0.5),
+    budget=steps(4000, 15900, 100),
 )
 def largest_batch(fixed_part: float, each: float, budget: float) -> Question:
     """Fit a batch into the memory of a GPU."""
@@ -78,9 +77,9 @@ def largest_batch(fixed_part: float, each: float, budget: float) -> Question:
 @template(
     "what-a-step-costs-counted-and-timed",
     replaces="gpu-budget",
-    number=steps(100, 2000, 100),
-    samples=steps(5, 24),
-    milliseconds=steps(12, 50, 2),
+    number=steps(60, 2050, 10),
+    samples=steps(5, 34),
+    milliseconds=steps(11, 50),
 )
 def price_of_an_attack(number: float, samples: float, milliseconds: float) -> Question:
     """Estimate how long an attack on SmoothGrad takes."""
@@ -111,8 +110,8 @@ def price_of_an_attack(number: float, samples: float, milliseconds: float) -> Qu
     "numbers-with-fewer-digits",
     replaces="gpu-small-steps",
     minutes=4,
-    start=steps(0.25, 0.96875, 0.03125),
-    step=steps(0.000005, 0.0002, 0.000005),
+    start=steps(0.0625, 0.9921875, 0.0078125),
+    step=steps(0.0000005, 0.00015, 0.0000005),
 )
 def steps_until_bfloat16_moves(start: float, step: float) -> Question | None:
     """Count the steps until a rounded pixel notices that the master copy has moved."""
@@ -148,10 +147,10 @@ def steps_until_bfloat16_moves(start: float, step: float) -> Question | None:
     replaces="gpu-median",
     level=1,
     minutes=2,
-    warm=steps(6, 9.8, 0.2),
-    first=steps(0.81, 1, 0.01),
+    warm=steps(6, 8.9, 0.1),
+    first=steps(0.71, 1, 0.01),
     second=steps(1.01, 1.2, 0.01),
-    hiccup=steps(2.1, 5.9, 0.2),
+    hiccup=steps(2.1, 5, 0.1),
     third=steps(0.83, 1.02, 0.01),
     fourth=steps(0.92, 1.11, 0.01),
 )

@@ -7,11 +7,11 @@ from bookkit.exam.written import fixed, linear, plain, significant, vector
 @template(
     "why-so-jumpy-the-network-is-made-of-flat-pieces",
     v=SIGNED,
-    a=WHOLE,
-    b=WHOLE,
+    a=steps(2, 31),
+    b=steps(2, 31),
     u=SIGNED,
     c=WHOLE,
-    d=WHOLE,
+    d=steps(2, 31),
 )
 def gradient_of_two_units(
     v: float, a: float, b: float, u: float, c: float, d: float
@@ -38,12 +38,12 @@ def gradient_of_two_units(
 
 @template(
     "from-attribution-to-relevance-map",
-    red=steps(1, 20),
-    green=steps(-20, -1),
-    blue=steps(2, 21),
-    others_red=steps(-21, -2),
-    others_green=steps(3, 22),
-    others_blue=steps(4, 23),
+    red=steps(1, 30),
+    green=steps(-30, -1),
+    blue=steps(2, 31),
+    others_red=steps(-31, -2),
+    others_green=steps(3, 32),
+    others_blue=steps(4, 33),
 )
 def value_in_a_relevance_map(
     red: float,
@@ -59,28 +59,28 @@ def value_in_a_relevance_map(
     late, later = abs(sum(pixel)), abs(sum(other))
     return Question(
         f"A picture has two pixels with the attributions {vector(*pixel)} and {vector(*other)} for "
-        "red, green and blue. What is the value of the first pixel in the relevance map, "
-        "to two decimal places?",
+        "red, green and blue. What is the value of the first pixel in the relevance map of this "
+        "book, which has mean 1, to three decimal places?",
         (
-            fixed(2 * one / (one + two), 2),
+            fixed(2 * one / (one + two), 3),
             f"The absolute values add up to {plain(one)} and {plain(two)}; their mean becomes 1.",
         ),
         [
             (
-                fixed(2 * late / (late + later), 2),
+                fixed(2 * late / (late + later), 3),
                 "This adds up the channels first, so that they cancel.",
             ),
-            (fixed(one / (one + two), 2), "This scales the map to sum 1, and not to mean 1."),
-            (fixed(one / max(one, two), 2), "This scales the map to maximum 1, and not to mean 1."),
+            (fixed(one / (one + two), 3), "This scales the map to sum 1, as the paper does."),
+            (fixed(one / max(one, two), 3), "This scales the map to maximum 1, as figures do."),
         ],
     )
 
 
 @template(
     "the-idea-which-pixel-would-change-the-answer",
-    side=(8, 10, 12, 16, 20, 24, 28, 30, 32, 36, 40, 44, 48, 50, 56, 60, 64, 72, 80, 96),
-    slope=steps(0.01, 0.2, 0.01),
-    levels=steps(2, 21),
+    side=steps(8, 66, 2),
+    slope=steps(0.001, 0.2, 0.001),
+    levels=steps(2, 41),
 )
 def promise_of_a_signed_step(side: float, slope: float, levels: float) -> Question:
     """Say by how much a step along the gradient's sign should raise the logit."""
@@ -100,7 +100,8 @@ def promise_of_a_signed_step(side: float, slope: float, levels: float) -> Questi
             (significant(rise * 255), "This takes a grey level for a step of 1."),
             (
                 significant(values**0.5 * slope * levels / 255),
-                "This takes the length of the step, as if the gradient had its direction.",
+                "This multiplies the mean slope by the step's Euclidean length, and does not add "
+                "over the values.",
             ),
         ],
     )
@@ -109,9 +110,9 @@ def promise_of_a_signed_step(side: float, slope: float, levels: float) -> Questi
 @template(
     "exercise-3--the-batch-trap-10-minutes",
     minutes=2,
-    first=steps(0.2, 2.1, 0.1),
-    second=steps(2.2, 4.1, 0.1),
-    third=steps(4.2, 6.1, 0.1),
+    first=steps(0.2, 2, 0.02),
+    second=steps(2.2, 4, 0.02),
+    third=steps(4.2, 6, 0.02),
 )
 def mean_after_the_batch_trap(first: float, second: float, third: float) -> Question:
     """Scale a batch by the mean over all of its maps."""
@@ -119,11 +120,11 @@ def mean_after_the_batch_trap(first: float, second: float, third: float) -> Ques
     return Question(
         f"Three maps of equal size have the means {first}, {second} and {third}. "
         "Somebody scales the batch with `maps / maps.mean()`. What mean does the first map have "
-        "then, to two decimal places?",
-        (fixed(first / mean, 2), f"All three are divided by their common mean, {fixed(mean, 2)}."),
+        "then, to three decimal places?",
+        (fixed(first / mean, 3), f"All three are divided by their common mean, {fixed(mean, 2)}."),
         [
-            ("1.00", "That is what was meant. It takes the mean of each map by itself."),
-            (fixed(first / (3 * mean), 2), "This divides by the sum of the means."),
-            (fixed(mean / first, 2), "This is the inverse."),
+            ("1.000", "That is what was meant. It takes the mean of each map by itself."),
+            (fixed(first / (3 * mean), 3), "This divides by the sum of the means."),
+            (fixed(mean / first, 3), "This is the inverse."),
         ],
     )

@@ -1,7 +1,7 @@
 """Questions about chapter 1b whose numbers are drawn."""
 
 from bookkit.exam.template import SIGNED, WHOLE, Question, steps, template
-from bookkit.exam.written import fixed, linear, plain, significant, vector
+from bookkit.exam.written import fixed, linear, plain, significant, times, vector
 
 
 @template(
@@ -11,8 +11,8 @@ from bookkit.exam.written import fixed, linear, plain, significant, vector
     b=WHOLE,
     c=SIGNED,
     d=SIGNED,
-    x=steps(1, 20),
-    y=steps(1, 20),
+    x=steps(1, 30),
+    y=steps(1, 30),
 )
 def what_gradient_times_input_leaves_out(
     v: float, a: float, b: float, c: float, d: float, x: float, y: float
@@ -22,11 +22,11 @@ def what_gradient_times_input_leaves_out(
     return Question(
         f"A network with biases is g(x, y) = {v} max(0, {unit}) "
         f"{'+' if d > 0 else '−'} {plain(abs(d))}. The contributions of gradient × input at "
-        f"{vector(x, y)} are added up. What is the logit less that sum?",
+        f"{vector(x, y)} are added up. What is the logit minus that sum?",
         (
             plain(v * c + d),
             "The unit is on. What passes through no input is left out: both biases, "
-            f"{v} · {c} and {d}.",
+            f"{times(v, c)} and {d}.",
         ),
         [
             (plain(d), "The bias inside the unit reaches the logit too, and no pixel gets it."),
@@ -44,7 +44,7 @@ def what_gradient_times_input_leaves_out(
     w2=steps(4, 23),
     x3=steps(1, 20),
     w3=steps(-20, -1),
-    relevance=steps(10, 200, 10),
+    relevance=steps(5, 200, 5),
 )
 def share_by_the_z_plus_rule(
     x1: float, w1: float, x2: float, w2: float, x3: float, w3: float, relevance: float
@@ -82,8 +82,8 @@ def share_by_the_z_plus_rule(
 @template(
     "integrated-gradients",
     a=WHOLE,
-    kink=steps(1, 20.5, 0.5),
-    x=steps(21, 60),
+    kink=steps(1, 20.9, 0.1),
+    x=steps(21, 80),
     parts=steps(4, 23),
 )
 def integrated_gradients_as_a_sum(a: float, kink: float, x: float, parts: float) -> Question | None:
@@ -118,13 +118,15 @@ def integrated_gradients_as_a_sum(a: float, kink: float, x: float, parts: float)
     replaces="six-pattern",
     minutes=4,
     w1=SIGNED,
-    w2=steps(3, 22),
-    s1=steps(0.5, 10, 0.5),
-    s2=steps(1, 20),
+    w2=steps(3, 32),
+    s1=steps(1, 10.9, 0.1),
+    s2=steps(0.5, 20, 0.5),
 )
-def entry_of_a_pattern(w1: float, w2: float, s1: float, s2: float) -> Question:
+def entry_of_a_pattern(w1: float, w2: float, s1: float, s2: float) -> Question | None:
     """Regress an input on the output of a unit."""
     output = w1**2 * s1**2 + w2**2 * s2**2
+    if abs(w1) * s1**2 < output / 1000:
+        return None
     return Question(
         f"A unit computes z = {linear(x=w1, y=w2)}. Its inputs x and y are independent, with the "
         f"standard deviations {s1} and {s2}. What is the entry for x of the pattern "
@@ -151,12 +153,12 @@ def entry_of_a_pattern(w1: float, w2: float, s1: float, s2: float) -> Question:
     "guided-backprop",
     level=1,
     minutes=2,
-    on=steps(2, 40, 2),
+    on=steps(2, 60, 2),
     off=steps(-21, -2),
-    also_on=steps(3, 41, 2),
+    also_on=steps(3, 61, 2),
     stopped=steps(-20, -1),
     blocked=steps(4, 42, 2),
-    passed=steps(5, 43, 2),
+    passed=steps(5, 63, 2),
 )
 def message_through_guided_backprop(
     on: float, off: float, also_on: float, stopped: float, blocked: float, passed: float

@@ -3,12 +3,14 @@
 from math import exp, log, pi, sqrt
 
 from bookkit.exam.template import Question, steps, template
-from bookkit.exam.written import fixed, significant, vector
+from bookkit.exam.written import fixed, significant, times, vector
 
 WEIGHTS = (
     (3, 4, 5), (4, 3, 5), (5, 12, 13), (6, 8, 10), (7, 24, 25), (8, 15, 17), (9, 40, 41),
     (10, 0, 10), (12, 35, 37), (15, 36, 39), (16, 30, 34), (20, 21, 29), (21, 28, 35), (24, 18, 30),
     (28, 45, 53), (30, 16, 34), (33, 56, 65), (36, 27, 45), (40, 9, 41), (48, 14, 50),
+    (14, 48, 50), (44, 33, 55), (11, 60, 61), (60, 11, 61), (39, 52, 65), (52, 39, 65),
+    (56, 42, 70), (18, 80, 82), (13, 84, 85), (51, 68, 85),
 )  # fmt: skip
 """Two weights and their length."""
 
@@ -17,7 +19,7 @@ WEIGHTS = (
     "exercise-1--how-much-noise-is-in-a-softplus-5-minutes",
     replaces="defense-noise",
     weights=WEIGHTS,
-    noise=steps(0.02, 0.4, 0.02),
+    noise=steps(0.001, 0.6, 0.001),
 )
 def sharpness_of_a_noise(weights: tuple[float, float, float], noise: float) -> Question:
     """Find the softplus that averages over a given noise."""
@@ -25,8 +27,8 @@ def sharpness_of_a_noise(weights: tuple[float, float, float], noise: float) -> Q
     right = pi / (sqrt(3) * noise * length)
     return Question(
         f"A unit has the weights {vector(first, second)}. Its gradient is averaged over logistic "
-        f"noise of the standard deviation {noise} along w/‖w‖. Which β must the softplus have that "
-        "takes the place of its ReLU, to three significant digits?",
+        f"noise of the standard deviation {noise} along w/‖w‖. The average is the gradient of a "
+        "softplus unit. What is its β, to three significant digits?",
         (
             significant(right),
             f"The noise has the scale {noise} · √3/π, and wᵀx is ‖w‖ = {length} times as wide.",
@@ -49,8 +51,8 @@ def sharpness_of_a_noise(weights: tuple[float, float, float], noise: float) -> Q
     "theorem-2-softplus-is-an-average",
     minutes=4,
     weights=WEIGHTS,
-    beta=steps(0.5, 10, 0.5),
-    product=(*steps(-1, -0.1, 0.1), *steps(0.1, 1, 0.1)),
+    beta=steps(0.1, 10, 0.1),
+    product=(*steps(-1, -0.02, 0.02), *steps(0.02, 1, 0.02)),
 )
 def averaged_gradient(weights: tuple[float, float, float], beta: float, product: float) -> Question:
     """Average the gradient of a ReLU unit over logistic noise."""
@@ -62,7 +64,7 @@ def averaged_gradient(weights: tuple[float, float, float], beta: float, product:
         f"scale 1/{beta}. What is the first entry of the average, to three significant digits?",
         (
             significant(first * share),
-            f"{first} times σ({beta} · {product}/{length}), the probability of being on.",
+            f"{first} times σ({times(beta, product)}/{length}), the probability of being on.",
         ),
         [
             (
@@ -81,17 +83,17 @@ def averaged_gradient(weights: tuple[float, float, float], beta: float, product:
 @template(
     "most-of-it-is-a-bias",
     minutes=2,
-    count=steps(10, 200, 10),
-    weight=steps(0.02, 0.4, 0.02),
-    beta=steps(2, 21),
+    count=steps(10, 209),
+    weight=steps(0.01, 0.4, 0.01),
+    beta=steps(2, 31),
 )
 def surplus_of_a_layer(count: float, weight: float, beta: float) -> Question:
     """Add up what softplus has more than ReLU at the kink."""
     surplus = count * weight * log(2) / beta
     return Question(
-        f"{count} units are all just at their kink, and each feeds a unit of the next layer with "
-        f"the weight {weight}. Softplus with β = {beta} replaces their ReLUs. By how much "
-        "does that unit's input rise, to three significant digits?",
+        f"{count} units are all just at their kink, and all feed the same unit of the next layer, "
+        f"each with the weight {weight}. Softplus with β = {beta} replaces their ReLUs. By how "
+        "much does that unit's input rise, to three significant digits?",
         (significant(surplus), f"By {count} · {weight} · log(2)/{beta}."),
         [
             (significant(count * weight / beta), "At the kink the excess is log(2)/β, not 1/β."),
@@ -103,10 +105,10 @@ def surplus_of_a_layer(count: float, weight: float, beta: float) -> Question:
 
 @template(
     "exercise-3--erase-what-matters-15-minutes",
-    a=steps(0.61, 0.8, 0.01),
-    b=steps(0.31, 0.5, 0.01),
-    c=steps(0.01, 0.2, 0.01),
-    p=steps(0.81, 1, 0.01),
+    a=steps(0.555, 0.8, 0.005),
+    b=steps(0.305, 0.5, 0.005),
+    c=steps(0.005, 0.2, 0.005),
+    p=steps(0.805, 1, 0.005),
     q=steps(0.51, 0.7, 0.01),
     r=steps(0.21, 0.4, 0.01),
 )
@@ -117,7 +119,8 @@ def credit_of_a_map(a: float, b: float, c: float, p: float, q: float, r: float) 
         "Pixel flipping erases a third of the pixels at a time. The probability of the class, 1 at "
         f"first, falls to {a}, {b} and {c} in the order of a map, and to "
         f"{p}, {q} and {r} in a random order. The area under a curve is the mean "
-        "of its four values. What may the map take credit for, to three decimal places?",
+        "of its four values. By how much is the map's area smaller than the random order's, which "
+        "is what the map may take credit for, to three decimal places?",
         (
             fixed(at_random - by_map, 3),
             f"Its area, {fixed(by_map, 4)}, is smaller by that than the random order's.",
