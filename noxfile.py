@@ -21,11 +21,15 @@ def lines(path: Path) -> list[str]:
     return path.read_text("utf-8").splitlines()
 
 
-def test(session: nox.Session, versions: list[str], *what: str) -> None:
-    """Install the package and the tests with these versions, and run some of the tests."""
+def install(session: nox.Session, versions: list[str]) -> None:
+    """Install the package, and what tests it, with these versions."""
     constraints = Path(session.create_tmp()) / "versions.txt"
     constraints.write_text("\n".join(versions))
     session.install("-e", ".", "-r", "requirements-test.txt", "-c", str(constraints))
+
+
+def test(session: nox.Session, *what: str) -> None:
+    """Run some of the tests."""
     options = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     one_thread = {"OMP_NUM_THREADS": "1"}
     session.run("python", "-m", "pytest", *options, *what, *session.posargs, env=one_thread)
@@ -36,7 +40,8 @@ def floors(session: nox.Session) -> None:
     """Run the tests of the package with the oldest versions that it admits."""
     extras = chain.from_iterable(PROJECT["optional-dependencies"].values())
     versions = [line.replace(">=", "==") for line in (*PROJECT["dependencies"], *extras)]
-    test(session, versions, "tests/unit")
+    install(session, versions)
+    test(session, "tests/unit")
 
 
 @nox.session(python="3.13")
@@ -45,15 +50,18 @@ def colab(session: nox.Session) -> None:
 
     Save NVIDIA's, of which Colab has installed later ones than PyPI's PyTorch admits.
     """
-    versions = [line for line in lines(COLAB) if not line.startswith("nvidia-")]
+    install(session, [line for line in lines(COLAB) if not line.startswith("nvidia-")])
+    test(session, "tests/unit")
+    # Apart from them: to run notebooks changes asyncio, and then no cluster starts.
     nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/nbval.cfg"]
-    test(session, versions, *nbval, "notebooks", "tests/unit")
+    test(session, *nbval, "notebooks")
 
 
 @nox.session(python="3.14")
 def newest(session: nox.Session) -> None:
     """Run the tests of the package with the newest Python, and the versions that are locked."""
-    test(session, lines(Path("requirements.lock")), "tests/unit")
+    install(session, lines(Path("requirements.lock")))
+    test(session, "tests/unit")
 
 
 @nox.session

@@ -99,8 +99,9 @@ def test_lrp_agrees_with_zennit_on_large_networks(name):
             # Without a bias zennit cannot undo its folding of batch norm.
             layer.bias = nn.Parameter(torch.zeros_like(layer.weight[:, 0, 0, 0]))
         if isinstance(layer, nn.BatchNorm2d):
-            # What zennit leaves behind of a folded batch norm divides by √(1 + eps).
-            layer.eps = 0.0
+            # What zennit leaves behind of a folded batch norm divides by √(1 + eps). With 0 some
+            # versions of PyTorch refuse it.
+            layer.eps = 1e-12
             nn.init.uniform_(layer.running_mean, -0.5, 0.5)
             nn.init.uniform_(layer.running_var, 0.5, 2.0)
     images, classes = torch.rand(1, 3, 64, 64, dtype=torch.float64), torch.tensor([7])

@@ -292,7 +292,7 @@ def transform_input(x: Tensor) -> Tensor:
 
 
 def pixel_norm() -> nn.Module:
-    norm = nn.BatchNorm2d(3, eps=0, affine=False).double().eval()
+    norm = nn.BatchNorm2d(3, eps=1e-12, affine=False).double().eval()
     norm.running_mean.copy_(channels(MEAN).flatten())
     norm.running_var.copy_(channels(STD).flatten().square())
     return norm
