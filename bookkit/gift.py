@@ -12,9 +12,14 @@ def gift(text: str) -> str:
     return SPECIAL.sub(r"\\\1", as_html(text))
 
 
+def counted(count: int, thing: str) -> str:
+    """Write how many of a thing there are."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
 def parts(item: Item) -> str:
     """Say how an essay's points, one per minute, are shared among what it is marked by."""
-    return f"{item.minutes} point{'s' * (item.minutes != 1)}, in equal parts for each of:"
+    return f"{counted(item.minutes, 'point')}, in equal parts for each of:"
 
 
 def answers(item: Item) -> str:

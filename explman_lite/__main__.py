@@ -135,6 +135,8 @@ def _manipulate(options: argparse.Namespace) -> None:
         epsilon=options.epsilon,
     )
     _save(result, options)
+    if result.interrupted:
+        raise KeyboardInterrupt(f"interrupted after {len(result.history)} of {options.steps} steps")
 
 
 def _explainer(options: argparse.Namespace, model: Network) -> Explainer:
@@ -195,8 +197,6 @@ def _save(result: attack.Manipulation, options: argparse.Namespace) -> None:
         f"and the class '{summary['class']}' is {kept}.\n"
         f"Wrote manipulation.png, manipulated.png and summary.json to {str(options.out)!r}"
     )
-    if result.interrupted:
-        raise KeyboardInterrupt(f"interrupted after {len(result.history)} of {options.steps} steps")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from text2qti.qti import QTI
 from text2qti.quiz import Quiz
 
 from bookkit.exam.draw import Exam
+from bookkit.exam.sheets import lettered
 from bookkit.gift import parts, question
 from explman_lite.items import Item
 
@@ -36,8 +37,8 @@ def _answers(item: Item) -> list[str]:
         points = "; ".join(item.marking)
         return [f"... {markdown(f'{item.answer} {parts(item)} {points}.')}", "____"]
     lines = []
-    for letter, option in zip("abcd", item.options, strict=False):
-        lines += [f"{'*' if option.right else ''}{letter})  {markdown(option.text)}"]
+    for letter, option in lettered(item):
+        lines += [f"{'*' if option.right else ''}{letter.lower()})  {markdown(option.text)}"]
         lines += [f"... {markdown(option.why)}"]
     return lines
 

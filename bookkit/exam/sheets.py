@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from bookkit.exam.draw import Exam
 from bookkit.exam.templates import TEMPLATES
-from bookkit.gift import parts
+from bookkit.gift import counted, parts
 from bookkit.templates import templates_in
 from explman_lite.items import LETTERS, Item, Option, as_html
 
@@ -24,7 +24,7 @@ def letter(item: Item) -> str:
 PAGES = templates_in(Path(__file__).parent, autoescape=True, lstrip_blocks=True)
 PAGES.filters |= {
     "text": lambda text: Markup(as_html(text)),
-    "counted": lambda count, thing: f"{count} {thing}{'s' * (count != 1)}",
+    "counted": counted,
     "lettered": lettered,
     "letter": letter,
     "parts": parts,

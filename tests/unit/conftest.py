@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import explman_lite as el
+from explman_lite.attack.search import Search
 
 
 class Residual(nn.Module):
@@ -72,6 +73,19 @@ def imagenet() -> el.Network:
 def _data() -> Tensor:
     generator = torch.Generator().manual_seed(4)
     return torch.rand(40, 3, 16, 16, dtype=torch.float64, generator=generator)
+
+
+@pytest.fixture
+def interrupted_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt every attack at its third step."""
+    differentiate = Search._differentiate
+
+    def interrupt(self, step, *rest):
+        if step == 2:
+            raise KeyboardInterrupt
+        return differentiate(self, step, *rest)
+
+    monkeypatch.setattr(Search, "_differentiate", interrupt)
 
 
 def _registered(card: el.ExplainerCard) -> Callable[[el.Network], el.Explainer]:

@@ -14,7 +14,6 @@ import pytest
 
 import explman_lite as el
 from explman_lite import bench, results
-from explman_lite.attack import search
 from explman_lite.bench import measurement, runner
 from explman_lite.bench.pairs import balanced_pairs, crossed_pairs, ordered_pairs, random_pairs
 
@@ -259,15 +258,8 @@ def test_an_interrupted_run_resumes_and_recomputes_nothing(tmp_path, monkeypatch
     assert not (tmp_path / "digits-first6.parts").exists()
 
 
-def test_half_an_attack_is_no_result(monkeypatch):
-    original = search.Search._differentiate
-
-    def interrupted(self, step, *rest):
-        if step == 2:
-            raise KeyboardInterrupt
-        return original(self, step, *rest)
-
-    monkeypatch.setattr(search.Search, "_differentiate", interrupted)
+@pytest.mark.usefixtures("interrupted_attack")
+def test_half_an_attack_is_no_result():
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         bench.measure(digits("Gradient").jobs(limit=1)[0])
 

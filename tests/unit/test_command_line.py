@@ -10,7 +10,6 @@ from PIL import Image, PngImagePlugin
 
 from explman_lite import attack
 from explman_lite.__main__ import METHODS, main
-from explman_lite.attack import search
 
 KINDS = {(card.points is None, card.fit is None): method for method, card in METHODS.items()}
 """A method of each kind: as it is, with a number of points, fitted to pictures first."""
@@ -191,15 +190,8 @@ def test_ctrl_c_is_a_sentence(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "explman_lite: error: interrupted\n"
 
 
-def test_an_attack_ended_by_ctrl_c_is_written_and_says_so(tmp_path, capsys, monkeypatch):
-    differentiate = search.Search._differentiate
-
-    def interrupt(self, step, *rest):
-        if step == 2:
-            raise KeyboardInterrupt
-        return differentiate(self, step, *rest)
-
-    monkeypatch.setattr(search.Search, "_differentiate", interrupt)
+@pytest.mark.usefixtures("interrupted_attack")
+def test_an_attack_ended_by_ctrl_c_is_written_and_says_so(tmp_path, capsys):
     status = main(["manipulate", "coffee", "text:no", "--out", str(tmp_path), *QUICK, "--steps=5"])
     assert status == 130
     printed = capsys.readouterr()
