@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from browsers import CHROMIUM, executable
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from serving import served
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
+
+# Notebooks are executed beside the browser, on the same few cores.
+expect.set_options(timeout=30_000)
 
 FLAGS = [
     "--no-sandbox",

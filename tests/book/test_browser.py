@@ -14,12 +14,11 @@ from accessibility import (
     TURNED,
     findings,
 )
+from browsers import settle
 from playwright.sync_api import Page, Route
 
 # What overflows to the left cannot be scrolled to.
 LOST = "all => all.filter((one) => one.offsetLeft < one.parentElement.offsetLeft).length"
-TYPESET = "Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => true)"
-
 
 WIDE, NARROW = 1280, 390
 SMALLEST = 9
@@ -49,7 +48,7 @@ def test_every_page_is_shown_without_complaint(page_names, browser, address, wid
     for name in page_names:
         start = len(complaints)
         page.goto(f"{address}/{name}")
-        page.evaluate(TYPESET)
+        settle(page)
         if page.locator(".math:not(:has(mjx-container))").count():
             complaints.append("a formula that is not typeset")
         if page.locator("mjx-merror").count():

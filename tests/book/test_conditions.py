@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from accessibility import CONTRAST, findings
+from browsers import settle
 from playwright.sync_api import Browser, Page, expect
 
 SLIDER_PAGE = "notebooks/02_manipulation_loss.html"
@@ -69,7 +70,7 @@ def test_something_moves_in_every_chapter(page, start, html):
 
 def test_pages_are_styled_and_typeset_wherever_they_lie(page, start, complaints):
     page.goto(f"{start}/{SLIDER_PAGE}")
-    page.evaluate("MathJax.startup.promise.then(() => true)")
+    settle(page)
     assert page.locator(".math mjx-container").count() > 10
     assert page.locator(".math:not(:has(mjx-container))").count() == 0
     sheets = page.locator("link[rel=stylesheet]")
@@ -79,12 +80,14 @@ def test_pages_are_styled_and_typeset_wherever_they_lie(page, start, complaints)
 
 def test_search_finds_pages_wherever_they_lie(page, start, complaints):
     page.goto(f"{start}/book/index.html")
+    settle(page)
     page.get_by_role("button", name="Search").first.click()
     page.locator("dialog input[type=search]").fill("softplus")
     page.keyboard.press("Enter")
     page.wait_for_url("**/search.html?q=softplus*")
+    # Its number of results moves the list down, from under a click.
+    expect(page.locator(".search-summary")).to_contain_text("finished")
     result = page.locator("#search-results a", has_text="Softplus").first
-    expect(result).to_be_visible()
     assert findings(page, CONTRAST) == []
     result.click()
     page.wait_for_url(re.compile(r"/(book|notebooks)/\w+\.html"))

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accessibility import CONTRAST, STRUCTURE, findings
+from browsers import settle
 from live_reference import check_attack
 from pages import parse
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -70,6 +71,7 @@ def element(page: Page) -> Locator:
 def visit(page: Page, where: str) -> None:
     """Go to a page and near to its element, and wait for the scripts."""
     page.goto(where)
+    settle(page)
     element(page).scroll_into_view_if_needed()
     # A strict policy refuses `page.wait_for_function`, which evaluates a string.
     expect(page.locator("explman-attack:defined").first).to_be_attached()
@@ -204,7 +206,8 @@ def test_one_step_pause_and_reset(page, address):
     expect(status).to_have_text(re.compile("^Paused. Step"))
     step = element(page).evaluate("(all) => all.latest.step")
     page.wait_for_timeout(500)
-    assert element(page).evaluate("(all) => all.latest.step") <= step + 1  # one was on its way
+    # One may have been on its way.
+    assert element(page).evaluate("(all) => all.latest.step") <= step + 1
     press(page, "Reset")
     expect(status).to_have_text(re.compile("^The network says 1. Press Run."))
     assert element(page).evaluate("(all) => all.latest") is None
@@ -242,7 +245,8 @@ def test_it_stops_while_nobody_looks(page, address):
     page.wait_for_timeout(300)
     step = element(page).evaluate("(all) => all.latest.step")
     page.wait_for_timeout(500)
-    assert element(page).evaluate("(all) => all.latest.step") == step < 999
+    # One may have been on its way.
+    assert element(page).evaluate("(all) => all.latest.step") <= step + 1 < 999
     page.evaluate(turn, False)
     page.wait_for_function(
         "(step) => document.querySelector('explman-attack').latest.step > step", arg=step

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from accessibility import CONTRAST, STRUCTURE, TOO_SMALL, findings
+from browsers import settle
 from bs4 import BeautifulSoup
 from pages import has_anchor, parse
 from playwright.sync_api import Browser, Page
@@ -407,6 +408,7 @@ def test_on_a_phone_a_deck_is_a_page_to_scroll(browser, deck, scheme):
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page.goto(deck.as_uri())
     page.wait_for_selector(".scrolled")
+    settle(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     slides = page.locator(SHOWN)
     assert slides.count() == page.locator(f"{SHOWN}:visible").count()
