@@ -51,8 +51,7 @@ def start(context, tmp_path, monkeypatch) -> Iterator[Start]:
         process.start()
         process.log = log
         started.append(process)
-        while process.is_alive() and not (log.exists() and log.stat().st_size):
-            time.sleep(0.005)
+        wait(process, lambda: log.exists() and log.stat().st_size > 0)
         return process
 
     yield start
@@ -73,13 +72,24 @@ def is_done(out: Path) -> bool:
 
 def kept(out: Path) -> dict[str, int]:
     """Return when each finished job was recorded, if its record is whole."""
-    parts = (out / PARTS).glob("digits_vgg*.json")
-    return {path.name: path.stat().st_mtime_ns for path in parts if path.read_text()[-2:] == "}\n"}
+    found = {}
+    for path in (out / PARTS).glob("digits_vgg*.json"):
+        with suppress(FileNotFoundError):  # the run has just ended
+            if path.read_text()[-2:] == "}\n":
+                found[path.name] = path.stat().st_mtime_ns
+    return found
+
+
+def wait(process: BaseProcess, has_happened: Callable[[], bool]) -> None:
+    """Wait until something has happened, or the process has ended."""
+    end = time.monotonic() + 60
+    while process.is_alive() and not has_happened():
+        assert time.monotonic() < end, "it hangs"
+        time.sleep(0.005)
 
 
 def wait_for_jobs(process: BaseProcess, out: Path, count: int) -> None:
-    while process.is_alive() and len(kept(out)) < count:
-        time.sleep(0.005)
+    wait(process, lambda: len(kept(out)) >= count)
 
 
 def read(out: Path) -> pd.DataFrame:
