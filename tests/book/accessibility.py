@@ -79,11 +79,13 @@ CUT_OFF = """
 }
 """
 
-# Printed lines that a narrow screen scrolls instead of wrapping them.
+# Printed lines and formulas that a narrow screen scrolls instead of breaking them. Formulas of
+# docstrings are written for wider places.
 SCROLLED = """
-() => [...document.querySelectorAll(".cell_output .output:is(.stream, .text_plain) pre")]
-  .filter((pre) => pre.checkVisibility() && pre.scrollWidth > pre.clientWidth + 1)
-  .map((pre) => `does not wrap: ${pre.textContent.slice(0, 100)}`)
+() => [...document.querySelectorAll(
+  ".cell_output .output:is(.stream, .text_plain) pre, div.math:not(dl.py *)")]
+  .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1)
+  .map((one) => `does not wrap: ${one.textContent.slice(0, 100)}`)
 """
 
 # Letters of galleries and slides, in pixels.

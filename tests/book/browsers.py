@@ -11,8 +11,6 @@ from bookkit.paper.pdf import BROWSERS as CHROMIUM
 FIREFOX = ("firefox-esr", "firefox")
 PACKAGES = {CHROMIUM: "chromium", FIREFOX: "firefox-esr"}
 
-TYPESET = "Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => true)"
-
 
 def executable(names: tuple[str, ...]) -> str:
     """Return the path of the first of these programs that is installed.
@@ -28,4 +26,5 @@ def executable(names: tuple[str, ...]) -> str:
 
 def settle(page: Page) -> None:
     """Wait until formulas and letters have their places: until then a click may miss."""
-    page.evaluate(TYPESET)
+    ready = "Promise.all([window.MathJax?.startup?.promise, document.fonts.ready])"
+    page.evaluate(f"{ready}.then(() => true)")

@@ -67,5 +67,5 @@ def test_a_jump_is_noticed(browser):
     page.goto("data:text/html,<p id=late></p><h1 style=height:50vh>All of this is pushed down</h1>")
     page.wait_for_timeout(200)
     page.evaluate("document.querySelector('#late').style.height = '300px'")
-    page.wait_for_function(f"window.shift > {MOST_SHIFT}")
+    page.wait_for_function(f"window.shift > {MOST_SHIFT}", timeout=2000)
     page.close()

@@ -88,6 +88,7 @@ def test_search_finds_pages_wherever_they_lie(page, start, complaints):
     # Its number of results moves the list down, from under a click.
     expect(page.locator(".search-summary")).to_contain_text("finished")
     result = page.locator("#search-results a", has_text="Softplus").first
+    expect(result).to_be_visible()
     assert findings(page, CONTRAST) == []
     result.click()
     page.wait_for_url(re.compile(r"/(book|notebooks)/\w+\.html"))
